@@ -1,0 +1,173 @@
+"""The shape of a model: what its `config.json` says, in one vocabulary for all architectures.
+
+Frozen values only. `architecture.py` makes them from a config.json; the planner reads them. Layers
+stand in their order, because pipeline stages and hybrid groups depend on it; equal layers share one
+object.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+StateKind = Literal["gdn", "kda", "mamba1", "mamba2", "lightning", "short_conv"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attention:
+    """Softmax attention with one K and one V vector per token and KV head.
+
+    `window` = sliding window in tokens, `chunk` = chunked local attention (Llama 4), both None =
+    full. `output_gate` doubles the query projection (Qwen3-Next). `cross` = keys and values come
+    from an encoder and do not grow with the text. `shares_kv` = reads the cache of an earlier
+    layer, has no K/V weights or cache of its own (Gemma 3n, Gemma 4).
+    """
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    v_head_dim: int
+    window: int | None = None
+    chunk: int | None = None
+    qkv_bias: bool = False
+    o_bias: bool = False
+    qk_norm: bool = False
+    qk_norm_per_head: bool = True
+    output_gate: bool = False
+    sinks: bool = False
+    cross: bool = False
+    shares_kv: bool = False
+    k_eq_v: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mla:
+    """Multi-head latent attention: one latent of `kv_lora_rank` + `qk_rope_head_dim` per token.
+
+    `index_heads`, `index_head_dim`, `index_topk`: the sparse-attention indexer (DeepSeek V3.2,
+    GLM-5), None without one.
+    """
+
+    num_heads: int
+    kv_lora_rank: int
+    qk_rope_head_dim: int
+    qk_nope_head_dim: int
+    v_head_dim: int
+    q_lora_rank: int | None = None
+    index_heads: int | None = None
+    index_head_dim: int | None = None
+    index_topk: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StateSpace:
+    """A layer whose cache is a state of fixed size: Mamba, gated delta net, KDA, linear attention.
+
+    gdn/kda/lightning: `num_k_heads` x `k_head_dim` keys, `num_v_heads` x `v_head_dim` values.
+    mamba2: `num_v_heads` heads of `v_head_dim`, `k_head_dim` = state size, `num_k_heads` = groups.
+    mamba1: `num_v_heads` = intermediate size, `v_head_dim` = 1, `k_head_dim` = state size.
+    `state_dtype` None = the model's.
+    """
+
+    kind: StateKind
+    num_k_heads: int
+    num_v_heads: int
+    k_head_dim: int
+    v_head_dim: int
+    conv_kernel: int
+    state_dtype: str | None = None
+    conv_bias: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dense:
+    """A feed-forward block: gated = three matrices (gate, up, down), else two."""
+
+    intermediate_size: int
+    gated: bool = True
+    bias: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moe:
+    """Routed experts, and shared ones of `shared_intermediate_size` in total.
+
+    `dense_intermediate_size`: a dense block beside the experts in the same layer (0 = none).
+    """
+
+    num_experts: int
+    experts_per_token: int
+    intermediate_size: int
+    shared_intermediate_size: int = 0
+    shared_gate: bool = False
+    router_bias: bool = False
+    gated: bool = True
+    bias: bool = False
+    dense_intermediate_size: int = 0
+    latent_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """One decoder layer. `norms` = number of norm vectors of the hidden size in it."""
+
+    mixer: Attention | Mla | StateSpace | None
+    ffn: Dense | Moe | None
+    norms: int = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quantization:
+    """How the checkpoint stores its weights, from `quantization_config`.
+
+    `bits` per quantised weight, `group_size` elements or `block` (rows, columns) per scale, both
+    None = per channel or tensor. `kept` = names or patterns of modules left in the model's dtype.
+    """
+
+    method: str
+    bits: float
+    group_size: int | None = None
+    block: tuple[int, int] | None = None
+    scale_bytes: int = 2
+    zero_points: bool = False
+    kept: tuple[str, ...] = ()
+    activations: str | None = None
+    kv_cache_dtype: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelShape:
+    """Everything the planner asks of a model.
+
+    `encoder_parameters`: vision or audio tower and projector, in the model's dtype.
+    `mtp_layers`: draft layers inside the checkpoint (DeepSeek MTP), loaded only when used.
+    `task`: "generate", or "embed" for pooling models. `parameters` may be None when the layers do
+    not determine it. `unknown` names what in the config was not understood; never silently dropped.
+    """
+
+    architecture: str
+    model_type: str | None
+    hidden_size: int
+    vocab_size: int
+    layers: tuple[Layer, ...]
+    max_position_embeddings: int
+    dtype: str
+    tie_word_embeddings: bool
+    rope_dims: int = 0
+    position_embeddings: int = 0
+    encoder_parameters: int = 0
+    encoder_tokens: int = 0
+    mtp_layers: int = 0
+    task: Literal["generate", "embed"] = "generate"
+    quantization: Quantization | None = None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def is_moe(self) -> bool:
+        return any(isinstance(layer.ffn, Moe) for layer in self.layers)
+
+    @property
+    def is_mla(self) -> bool:
+        return any(isinstance(layer.mixer, Mla) for layer in self.layers)
+
+    @property
+    def attention_layers(self) -> tuple[Attention, ...]:
+        return tuple(x.mixer for x in self.layers if isinstance(x.mixer, Attention))
