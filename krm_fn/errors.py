@@ -32,7 +32,8 @@ class Result:
     def line(self) -> str:
         """`error LLMService/qwen3-8b spec.gpuPool.gpu: must be ...`, always one line."""
         kind, name = (self.resource or {}).get("kind"), (self.resource or {}).get("name")
-        where = " ".join(filter(None, (f"{kind}/{name}" if kind else None, self.field_path)))
+        subject = "/".join(filter(None, (kind, name)))
+        where = " ".join(filter(None, (subject, self.field_path)))
         text = " ".join(self.message.split())
         return f"{self.severity}: {where}: {text}" if where else f"{self.severity}: {text}"
 

@@ -69,6 +69,6 @@ def milliseconds(seconds: float) -> str:
 
 
 def coarse_bytes(count: int, steps: tuple[int, ...]) -> int:
-    """The first step (in bytes, ascending) that holds `count`, else the next multiple of the last."""
+    """The first of the ascending `steps` that holds `count`, else a multiple of the last."""
     fitting = next((step for step in steps if step >= count), None)
     return fitting or math.ceil(count / steps[-1]) * steps[-1]
