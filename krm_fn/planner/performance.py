@@ -1,0 +1,280 @@
+"""Speed of one replica in closed form: a roofline plus what engines add to it.
+
+estimate = max(bound, model). The model is that of performance-model.md section 5; its constants
+stand in `speed_constants.py`, its bytes and operations in `work.py` and `roofline.py`. Times are
+seconds. Pipeline parallelism has no measured rows: stated as unvalidated in the provenance.
+"""
+
+from dataclasses import dataclass
+
+from krm_fn.planner.plan import (
+    Bound,
+    Estimate,
+    MemoryBudget,
+    Parallelism,
+    Question,
+    Serving,
+    Workload,
+)
+from krm_fn.planner.roofline import (
+    Rates,
+    cache_read_bytes,
+    decode_compute_seconds,
+    itl_bound,
+    prefill_compute_seconds,
+    rates,
+    ttft_bound,
+    weights_read_bytes,
+)
+from krm_fn.planner.speed_constants import SpeedConstants, speed_constants
+from krm_fn.planner.work import Work, work
+
+_TTFT_INTERVAL, _ITL_INTERVAL = (0.6, 1.6), (0.75, 1.25)
+_WIDE_TTFT_INTERVAL, _WIDE_ITL_INTERVAL = (0.5, 2.0), (0.6, 1.6)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speed:
+    """All that does not depend on the concurrency: prepared once, asked often.
+
+    `capacity` = requests that can run at once in the replica; `capacity_bound` = what ends it, the
+    KV cache ("kv") or max_num_seqs ("queue").
+    """
+
+    work: Work
+    layout: Parallelism
+    rates: Rates
+    constants: SpeedConstants
+    workload: Workload
+    embeds: bool
+    capacity: int
+    capacity_bound: Bound
+    provenance: str
+    wide: bool
+
+    @property
+    def context(self) -> float:
+        """Mean tokens that a decode step attends to: input + output/2."""
+        return self.workload.input_tokens + self.workload.output_tokens / 2
+
+    @property
+    def cached(self) -> float:
+        """Tokens of the prompt that the prefix cache holds; the last token is always computed."""
+        tokens = self.workload.input_tokens
+        return min(tokens * self.workload.prefix_hit_rate, max(0, tokens - 1))
+
+    @property
+    def prefill_compute(self) -> float:
+        """P: seconds of a prompt at peak on all GPUs of a copy."""
+        tokens = self.workload.input_tokens
+        return prefill_compute_seconds(self.work, self.layout, self.rates, tokens, self.cached)
+
+    @property
+    def prefill_factor(self) -> float:
+        """1/MFU of a prompt."""
+        moe = self.work.moe_layers > 0
+        return self.constants.prefill_moe if moe else self.constants.prefill
+
+    def per_copy(self, concurrency: float) -> float:
+        return max(1.0, concurrency / self.layout.data)
+
+
+def speed(
+    question: Question, parallelism: Parallelism, serving: Serving, memory: MemoryBudget
+) -> Speed:
+    model = work(question.shape, serving.kv_cache_dtype)
+    constants, fitted = speed_constants(question.engine.name, question.engine.version)
+    kv = kv_requests(model, parallelism, memory, question.workload)
+    seats = serving.max_num_seqs * parallelism.data
+    return Speed(
+        work=model,
+        layout=parallelism,
+        rates=rates(question.pool, question.shape, parallelism),
+        constants=constants,
+        workload=question.workload,
+        embeds=question.shape.task == "embed",
+        capacity=max(1, min(kv, seats)),
+        capacity_bound="kv" if kv <= seats else "queue",
+        provenance=_provenance(question, parallelism, constants, fitted=fitted),
+        wide=_is_wide(question, parallelism) or not fitted,
+    )
+
+
+def kv_requests(model: Work, layout: Parallelism, memory: MemoryBudget, workload: Workload) -> int:
+    """Requests of input + output tokens whose KV cache fits in a replica.
+
+    floor(KV bytes of a GPU / (kept bytes of one request / t_attention / pipeline)) x ranks x
+    copies. Shared prefixes are counted for each request: which ones are shared is not known.
+    """
+    length = workload.input_tokens + workload.output_tokens
+    each = model.kept_bytes(length, layout.attention_tensor) / layout.pipeline
+    if each <= 0:
+        return 2**31
+    ranks = layout.attention_data * layout.data
+    return int(max(0, memory.kv_cache_bytes) // each) * ranks
+
+
+def decode_seconds(s: Speed, batch: float) -> float:
+    """One decode step of `batch` sequences in a copy, without foreign prefills.
+
+    t = a1 W/BW + a2 K/BW + a3 F/peak + a4 L + a5 Lm + 2L (a6 + a7 [no NVLink]) [t > 1]
+    + a8 2L 2Bd 2 bytes/link [t > 1] + a9 B + a10. Pipeline stages run after each other on 1/pp of
+    the batch each, so a token passes all weights but its step is of B/pp sequences.
+    """
+    c, w = s.constants, s.work
+    micro = max(1.0, batch / s.layout.pipeline)
+    read = c.weights * weights_read_bytes(w, s.layout, micro)
+    read += c.cache * cache_read_bytes(w, s.layout, micro, s.context)
+    compute = c.compute * decode_compute_seconds(w, s.layout, s.rates, micro, s.context)
+    layers = c.layer * w.layers + c.moe_layer * w.moe_layers
+    exchange = exchange_seconds(s, micro)
+    return read / s.rates.memory + compute + layers + exchange + c.sequence * micro + c.step
+
+
+def exchange_seconds(s: Speed, batch: float) -> float:
+    """All-reduces of a step: two per layer, each of B x hidden 16-bit values, sent twice."""
+    if max(s.layout.tensor, s.layout.expert) == 1:
+        return 0.0
+    c, count = s.constants, 2 * s.work.layers
+    latency = c.all_reduce + (0.0 if s.rates.nvlink else c.all_reduce_pcie)
+    sent = 2 * batch * s.work.hidden_size * 2
+    return count * (latency + c.exchange * sent / s.rates.link)
+
+
+def itl_seconds(s: Speed, concurrency: float) -> float:
+    """Decode step plus the prefills of the other users: t + a11 (B - 1) P / output tokens."""
+    if s.embeds:
+        return 0.0
+    batch = s.per_copy(concurrency)
+    outputs = max(1, s.workload.output_tokens)
+    others = s.constants.interference * (batch - 1) * s.prefill_compute / outputs
+    return max(itl_floor_seconds(s, concurrency), decode_seconds(s, batch) + others)
+
+
+def itl_floor_seconds(s: Speed, concurrency: float) -> float:
+    """The roofline at this concurrency."""
+    if s.embeds:
+        return 0.0
+    micro = max(1.0, s.per_copy(concurrency) / s.layout.pipeline)
+    return itl_bound(s.work, s.layout, s.rates, micro, s.context)
+
+
+def ttft_seconds(s: Speed, concurrency: float) -> float:
+    """Time to the first token of a request that is admitted at once.
+
+    overhead x (L + Lm) + P / MFU x (1 + waiting x (B - 1)): part of the other users' prompts is
+    ahead. An embedding request waits for all of them.
+    """
+    c, batch = s.constants, s.per_copy(concurrency)
+    overhead = c.prefill_layer * (s.work.layers + s.work.moe_layers)
+    waiting = 1.0 if s.embeds else c.waiting
+    prompt = s.prefill_compute * s.prefill_factor * (1 + waiting * (batch - 1))
+    bound = ttft_bound(s.work, s.layout, s.rates, s.workload.input_tokens, s.cached)
+    return max(bound, overhead + prompt)
+
+
+def request_seconds(s: Speed, concurrency: float) -> float:
+    """TTFT + ITL x (output - 1) of a request that is admitted at once."""
+    decode = itl_seconds(s, concurrency) * max(0, s.workload.output_tokens - 1)
+    return ttft_seconds(s, concurrency) + decode
+
+
+def requests_per_second(s: Speed, concurrency: float) -> float:
+    """Little's law: X = C / latency up to the capacity, constant beyond it."""
+    running = min(concurrency, s.capacity)
+    return running / request_seconds(s, running)
+
+
+def estimate(
+    question: Question,
+    parallelism: Parallelism,
+    serving: Serving,
+    memory: MemoryBudget,
+    concurrency: int | None = None,
+) -> Estimate:
+    """Speed of one replica under `concurrency` users in a closed loop.
+
+    None = what the workload asks of one replica: its concurrency, or what its rate needs, else as
+    many as can run at once.
+    """
+    s = speed(question, parallelism, serving, memory)
+    users = concurrency or planned_concurrency(s, question.stated.replicas or 1)
+    return estimate_at(s, users)
+
+
+def estimate_at(s: Speed, concurrency: int) -> Estimate:
+    """Users beyond the capacity wait: TTFT grows by (C - capacity) / X, throughput stays."""
+    running = min(concurrency, s.capacity)
+    rate = requests_per_second(s, running)
+    queue = (concurrency - running) / rate
+    outputs = 0 if s.embeds else s.workload.output_tokens
+    tokens = max(1.0, s.workload.input_tokens - s.cached)
+    return Estimate(
+        ttft_seconds=ttft_seconds(s, running) + queue,
+        itl_seconds=itl_seconds(s, running),
+        output_tokens_per_second_per_gpu=rate * outputs / s.layout.gpus,
+        requests_per_second_per_replica=rate,
+        bound=s.capacity_bound if concurrency > s.capacity else _bound(s, running),
+        concurrency=concurrency,
+        ttft_interval=_WIDE_TTFT_INTERVAL if s.wide else _TTFT_INTERVAL,
+        itl_interval=_WIDE_ITL_INTERVAL if s.wide else _ITL_INTERVAL,
+        provenance=s.provenance,
+        prefill_seconds_per_token=s.prefill_compute * s.prefill_factor / tokens,
+        itl_floor_seconds=itl_floor_seconds(s, running),
+    )
+
+
+def planned_concurrency(s: Speed, replicas: int) -> int:
+    """Users of one replica: stated, or the least number that gives the stated rate."""
+    load = s.workload
+    if load.concurrency:
+        return max(1, -(-load.concurrency // replicas))
+    if not load.requests_per_second:
+        return s.capacity
+    return least_concurrency(s, load.requests_per_second / replicas)
+
+
+def least_concurrency(s: Speed, rate: float) -> int:
+    """Least concurrency at which a replica serves `rate` requests per second.
+
+    One more than the capacity when none does: the queue grows without end.
+    """
+    low, high = 1, s.capacity + 1
+    while low < high:
+        middle = (low + high) // 2
+        if requests_per_second(s, middle) < rate:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _bound(s: Speed, concurrency: float) -> Bound:
+    """The larger of bytes and operations of one output token, its share of the prefill included."""
+    batch = s.per_copy(concurrency)
+    read = weights_read_bytes(s.work, s.layout, batch)
+    read += cache_read_bytes(s.work, s.layout, batch, s.context)
+    compute = decode_compute_seconds(s.work, s.layout, s.rates, batch, s.context)
+    compute += batch * s.prefill_compute / max(1, s.workload.output_tokens)
+    return "memory" if read / s.rates.memory >= compute and not s.embeds else "compute"
+
+
+def _is_wide(question: Question, layout: Parallelism) -> bool:
+    """Cases whose measured errors are larger: MoE with EP, 4-bit but NVFP4, AMD, pipelines."""
+    q = question.shape.quantization
+    four_bit = q is not None and q.bits < 6 and q.group_size != 16
+    spread_experts = question.shape.is_moe and layout.expert > 1
+    amd = question.pool.gpu.vendor != "nvidia"
+    return spread_experts or four_bit or amd or layout.pipeline > 1
+
+
+def _provenance(
+    question: Question, layout: Parallelism, constants: SpeedConstants, *, fitted: bool
+) -> str:
+    itl, ttft = (round(100 * x) for x in constants.spread)
+    origin = f"{constants.rows} measured rows of {constants.engine}"
+    text = f"calibrated on {origin}; median error on models left out: itl {itl} %, ttft {ttft} %"
+    if not fitted:
+        text = f"estimated with constants of {constants.engine}: no rows of {question.engine.name}"
+    unvalidated = "; pipeline parallelism is not validated" if layout.pipeline > 1 else ""
+    return text + unvalidated
