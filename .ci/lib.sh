@@ -1,5 +1,5 @@
 # What the scripts of this folder share. Sourced, not run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${KRM_FN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/krm-fn}

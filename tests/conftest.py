@@ -1,0 +1,43 @@
+"""What a test does when a program that it runs is missing.
+
+It is skipped, and the summary says so, unless `KRM_FN_REQUIRE` names the program: then it fails.
+`KRM_FN_REQUIRE` is a comma-separated list; CI names everything there.
+"""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+Need = Callable[[str, str | None, str], str]
+
+
+def required() -> list[str]:
+    """The programs that must be there."""
+    return [name for name in os.environ.get("KRM_FN_REQUIRE", "").split(",") if name]
+
+
+def needed(name: str, found: str | None, remedy: str) -> str:
+    """*found*, or the end of the test that asked for it."""
+    if found:
+        return found
+    if name in required():
+        pytest.fail(f"{name} is missing: {remedy}")
+    pytest.skip(f"{name} is missing: {remedy}")
+
+
+@pytest.fixture(scope="session")
+def need() -> Need:
+    return needed
+
+
+def pytest_report_header() -> str:
+    return (
+        f"programs that must be there: {', '.join(required()) or 'none (KRM_FN_REQUIRE is unset)'}"
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `cluster` needs one."""
+    if item.get_closest_marker("cluster"):
+        needed("cluster", os.environ.get("KUBECONFIG"), "KUBECONFIG names none")
