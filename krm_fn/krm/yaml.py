@@ -1,0 +1,227 @@
+"""The one reader and the one writer of YAML.
+
+The reader sees what kubectl and kyaml see, not what YAML 1.1 says: `on`, `22:22` and dates are
+strings, `0644` is 420, keys are strings. Duplicate keys, aliases and tags of other languages are
+faults. The writer quotes whatever some reader might take for a number, a boolean or a null.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from krm_fn.errors import ConfigError, Result, error
+
+_BaseLoader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_BaseDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+_CORE = "tag:yaml.org,2002:"
+_PLAIN, _QUOTED = "plain", "quoted"  # our own tags of scalars that state none
+_INT = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_CONSTANTS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+_LOOKS_NUMERIC = re.compile(r"[-+._\d][-+._:\da-fA-FxXoO]*|[yYnN]")
+_NOT_PLAIN = re.compile(r"[\s\-?:,\[\]{}#&*!|>'%@`]|.*(?::\s|\s#|:$|\s$)")
+_DOCUMENT_MARK = re.compile(r"^(?:---|\.\.\.)(?=\s|$)", re.MULTILINE)
+_WIDTH = 2**30  # never fold; the C emitter needs a finite number
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands in a text and how it is written there: `0.10` is the number 0.1."""
+
+    line: int
+    text: str | None  # None for a mapping or a list
+
+
+class _Loader(_BaseLoader):  # type: ignore[misc]
+    """Composes nodes only; `_value` gives scalars their types."""
+
+    def resolve(self, kind: type[Node], _value: str | None, implicit: Any) -> str:
+        if kind is ScalarNode:
+            return _PLAIN if implicit[0] else _QUOTED
+        return _CORE + ("map" if kind is MappingNode else "seq")
+
+
+class _Dumper(_BaseDumper):  # type: ignore[misc]
+    """Kubernetes' habits: no aliases, double quotes where quotes are needed, `|` for lines."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+def load(text: str, *, source: str = "", line: int = 1, aliases: bool = False) -> Any:
+    """The value of one YAML document (JSON is YAML); all faults at once as a ConfigError.
+
+    `source` names the text in messages, `line` is the number of its first line there.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as fault:
+        raise ConfigError([error(_syntax_fault(fault, source, line))]) from None
+    faults = [] if aliases else list(_aliases(text))
+    value = _value(node, faults) if node else None
+    if faults:
+        raise ConfigError(_in_source(fault, source, line) for fault in faults)
+    return value
+
+
+def load_all(text: str, *, source: str = "") -> tuple[Any, ...]:
+    """The values of a stream of documents; empty ones and those of comments only are left out."""
+    return tuple(load(part, source=source, line=line) for line, part in documents(text))
+
+
+def documents(text: str) -> Iterator[tuple[int, str]]:
+    """(first line, text) of each document of a stream; not parsed, so a bad one spoils no other.
+
+    YAML forbids `---` at the start of a line inside a scalar, so splitting lines is exact.
+    """
+    text = text.removeprefix("\ufeff")
+    marks = [match.start() for match in _DOCUMENT_MARK.finditer(text)]
+    line = 1
+    for start, end in zip([0, *marks], [*marks, len(text)], strict=True):
+        part = _DOCUMENT_MARK.sub("   ", text[start:end], count=1)
+        if any(row.strip() and row.lstrip()[0] not in "#%" for row in part.split("\n")):
+            yield line, part
+        line += text.count("\n", start, end)
+
+
+def place(text: str, path: Sequence[str | int], *, line: int = 1) -> Place | None:
+    """Where the value at `path` is written in `text`; None if it is not there.
+
+    Used when an error is reported, so that a message can name a line and quote the scalar as given.
+    """
+    node = yaml.compose(text, Loader=_Loader)
+    for step in path:
+        node = next((value for key, value in _children(node) if key == step), None)
+    if node is None:
+        return None
+    return Place(
+        line=node.start_mark.line + line,
+        text=node.value if isinstance(node, ScalarNode) else None,
+    )
+
+
+def dump(value: Any) -> str:
+    """Block-style YAML of one document, keys in the order given, lists at their parent's column."""
+    text: str = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        sort_keys=False,
+        default_flow_style=False,
+        allow_unicode=True,
+        width=_WIDTH,
+    )
+    return text.removesuffix("...\n")
+
+
+def dump_all(values: Iterable[Any]) -> str:
+    """Several documents of one file, `---` between them."""
+    return "---\n".join(map(dump, values))
+
+
+def _value(node: Node, faults: list[Result]) -> Any:
+    if isinstance(node, ScalarNode):
+        return _scalar(node, faults)
+    if isinstance(node, SequenceNode):
+        return [_value(item, faults) for item in node.value]
+    mapping: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = key_node.value
+        if not isinstance(key_node, ScalarNode):
+            faults.append(_fault(key_node, "a key must be a string"))
+        elif key in mapping:
+            faults.append(_fault(key_node, f"key `{key}` stands twice in one mapping"))
+        else:
+            mapping[key] = _value(value_node, faults)
+    return mapping
+
+
+def _scalar(node: ScalarNode, faults: list[Result]) -> Any:
+    tag, text = node.tag, node.value
+    if tag in (_QUOTED, _CORE + "str", _CORE + "timestamp"):
+        return text
+    if tag == _PLAIN or tag.startswith(_CORE):
+        return _plain(text)
+    faults.append(_fault(node, f"tag `{tag}` is not supported"))
+    return text
+
+
+def _plain(text: str) -> Any:
+    """The type of an unquoted scalar, as goyaml v3 decides it."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if text[0] not in "+-.0123456789":
+        return text
+    digits = text.replace("_", "")
+    if _INT.fullmatch(digits):
+        return _int(digits)
+    return float(digits) if _FLOAT.fullmatch(digits) else text
+
+
+def _int(digits: str) -> int:
+    """`0644` and `0o644` are octal, as for Go."""
+    number = digits.lstrip("+-")
+    octal = number[:1] == "0" and number[1:].isdigit()
+    value = int(number, 8 if octal else 0)
+    return -value if digits.startswith("-") else value
+
+
+def _children(node: Node | None) -> Iterable[tuple[str | int, Node]]:
+    if isinstance(node, MappingNode):
+        return ((key.value, value) for key, value in node.value)
+    return enumerate(node.value) if isinstance(node, SequenceNode) else ()
+
+
+def _aliases(text: str) -> Iterator[Result]:
+    if "*" in text:  # the second parse is rarely needed
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.AliasEvent):
+                yield _fault(event, f"alias `*{event.anchor}` is not supported: repeat the value")
+
+
+def _fault(at: Any, message: str) -> Result:
+    return error(message, tags={"line": str(at.start_mark.line)})
+
+
+def _in_source(fault: Result, source: str, line: int) -> Result:
+    where = f"{source} line {int(fault.tags['line']) + line}".strip()
+    return error(f"{where}: {fault.message}")
+
+
+def _syntax_fault(fault: yaml.YAMLError, source: str, line: int) -> str:
+    mark = getattr(fault, "problem_mark", None)
+    where = f"{source} line {mark.line + line}" if mark else source
+    problem = getattr(fault, "problem", None) or str(fault).split("\n", maxsplit=1)[0]
+    return f"{where.strip() or 'input'}: this is not YAML: {problem}"
+
+
+def _text_node(dumper: Any, text: str) -> ScalarNode:
+    """Double quotes where quotes are needed, single ones around these, `|` for lines."""
+    style = None
+    if "\n" in text:
+        style = "|"
+    elif not {'"', "\\"} & set(text) and (_is_ambiguous(dumper, text) or _NOT_PLAIN.match(text)):
+        style = '"'
+    node: ScalarNode = dumper.represent_scalar(_CORE + "str", text, style=style)
+    return node
+
+
+def _is_ambiguous(dumper: Any, text: str) -> bool:
+    if _LOOKS_NUMERIC.fullmatch(text):
+        return True
+    return bool(dumper.resolve(ScalarNode, text, (True, False)) != _CORE + "str")
+
+
+_Dumper.add_representer(str, _text_node)
+_Dumper.add_multi_representer(str, lambda dumper, text: _text_node(dumper, str(text)))
