@@ -49,10 +49,13 @@ class Gpu(Row):
 
     `memory` = total that CUDA (HIP) reports, which the engine's fraction is of; `nvml_memory` =
     what the driver tools print. `link` = NVLink/XGMI rate per GPU in one direction, None = PCIe.
+    `mig_profiles` = profile to the most instances of it on one board. `labels` = product label per
+    platform where it differs from `name`. A slice of a board has `parent` (the board's name),
+    `mig` (its profile) and, where the device plugin names it so, a `resource_name` of its own.
     """
 
     name: str
-    aliases: tuple[str, ...] = ()
+    aliases: Annotated[tuple[str, ...], Field(strict=False)] = ()
     vendor: Literal["nvidia", "amd"] = "nvidia"
     architecture: str
     compute_capability: str
@@ -70,6 +73,9 @@ class Gpu(Row):
     source: str
     confidence: Literal["high", "medium", "low"] = "medium"
     notes: str | None = None
+    parent: str | None = None
+    mig: str | None = None
+    resource_name: str | None = None
 
     @property
     def memory_bytes(self) -> int:
@@ -94,4 +100,5 @@ class Gpu(Row):
     @property
     def resource(self) -> str:
         """The extended resource that the vendor's device plugin offers."""
-        return {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu"}[self.vendor]
+        plain = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu"}[self.vendor]
+        return self.resource_name or plain
