@@ -39,8 +39,13 @@ class Parallelism:
         return self.tensor // self.attention_data
 
     def __str__(self) -> str:
-        parts = (("TP", self.tensor), ("PP", self.pipeline), ("DP", self.data))
-        parts += (("EP", self.expert), ("attention DP", self.attention_data))
+        parts = (
+            ("TP", self.tensor),
+            ("PP", self.pipeline),
+            ("DP", self.data),
+            ("EP", self.expert),
+            ("attention DP", self.attention_data),
+        )
         shown = [f"{name} {size}" for name, size in parts if size > 1]
         return " x ".join(shown) or "one GPU"
 

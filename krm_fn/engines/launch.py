@@ -1,0 +1,66 @@
+"""What an engine is told when it is asked for its Server."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from krm_fn.engines.base import Server
+from krm_fn.planner.host import HostNeeds, SharedMemory
+from krm_fn.planner.limits import EngineLimits
+from krm_fn.planner.plan import Plan, Question
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Token:
+    """The secret that holds the Hub token. `optional` = the pod starts without it."""
+
+    secret: str
+    key: str
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """One engine start: the plan and everything about it that is no arithmetic.
+
+    `model` = Hub id or path in the container. `local` = weights are in the container's file system
+    (no download). `offline` = the Hub must not be asked. `user` None = the cluster chooses.
+    `cache_bytes` = room that the weights take on the cache volume.
+    """
+
+    plan: Plan
+    question: Question
+    version: str
+    image: str
+    model: str
+    served_name: str
+    revision: str | None = None
+    trust_remote_code: bool = False
+    local: bool = False
+    offline: bool = False
+    token: Token | None = None
+    extra_args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: int | None = None
+    user_stated: bool = False
+    supplemental_groups: tuple[int, ...] = ()
+    host: HostNeeds
+    cache_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """An engine: its name, its newest version, its memory rules and its way to start.
+
+    `planned` False = it has no GPU plan of its own (the mock). `restricted` = the Pod Security
+    profile that its image allows without a stated uid. `owned` maps a flag that we set to the field
+    that decides it.
+    """
+
+    name: str
+    newest: str
+    planned: bool
+    limits: Callable[[str], EngineLimits] | None
+    server: Callable[[Launch], Server]
+    shared_memory: SharedMemory
+    restricted: bool = True
+    owned: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,194 @@
+"""SGLang's server: flags, environment, probes and drain by version.
+
+Facts: SGLang wheels 0.4.9 to 0.5.23 (`srt/server_args.py`, `srt/entrypoints/http_server.py`).
+"""
+
+from krm_fn.engines import versions
+from krm_fn.engines.base import Metric, Probe, Server
+from krm_fn.engines.launch import Engine, Launch
+from krm_fn.engines.sglang_memory import limits
+from krm_fn.planner.host import SharedMemory
+from krm_fn.units import GIB
+
+NAME = "sglang"
+HEALTH = "/health"
+READY_SINCE = "0.5.21"
+OWNED = {
+    "--model-path": "spec.model.id",
+    "--model": "spec.model.id",
+    "--served-model-name": "spec.model.servedName",
+    "--revision": "spec.model.revision",
+    "--trust-remote-code": "spec.model.trustRemoteCode",
+    "--host": "the Service",
+    "--port": "spec.service.port",
+    "--tensor-parallel-size": "spec.serving.tensorParallelSize",
+    "--tp-size": "spec.serving.tensorParallelSize",
+    "--tp": "spec.serving.tensorParallelSize",
+    "--pipeline-parallel-size": "spec.serving.pipelineParallelSize",
+    "--pp-size": "spec.serving.pipelineParallelSize",
+    "--data-parallel-size": "spec.serving.dataParallelSize",
+    "--dp-size": "spec.serving.dataParallelSize",
+    "--enable-dp-attention": "spec.serving.attentionDataParallelSize",
+    "--ep-size": "spec.serving.expertParallelSize",
+    "--expert-parallel-size": "spec.serving.expertParallelSize",
+    "--mem-fraction-static": "spec.serving.memoryFraction",
+    "--context-length": "spec.serving.maxModelLen",
+    "--max-running-requests": "spec.serving.maxNumSeqs",
+    "--chunked-prefill-size": "spec.serving.maxNumBatchedTokens",
+    "--kv-cache-dtype": "spec.serving.kvCacheDtype",
+    "--dtype": "spec.serving.dtype",
+    "--quantization": "spec.serving.quantization",
+    "--disable-cuda-graph": "spec.serving.enforceEager",
+    "--enable-metrics": "the HPA",
+}
+KV_CACHE_DTYPES = {"fp8": "fp8_e4m3"}
+"""Names of the functionConfig that SGLang calls otherwise."""
+HOME = "/home/sglang"
+
+
+def server(launch: Launch) -> Server:
+    """`python3 -m sglang.launch_server`; as the image's own user (root) until a uid is stated."""
+    host = launch.host
+    user = launch.user if launch.user_stated else None
+    home = "/root" if user is None else HOME
+    return Server(
+        engine=NAME,
+        version=launch.version,
+        image=launch.image,
+        command=("python3", "-m", "sglang.launch_server"),
+        args=_args(launch),
+        env=_env(launch, home),
+        secret_env=_secret_env(launch),
+        startup=_generating(period=10, failures=host.startup_seconds // 30 + 1),
+        readiness=_readiness(launch),
+        liveness=_generating(period=30, failures=4),
+        metrics=_metrics(launch),
+        gpus=launch.plan.gpus_per_replica,
+        user=user,
+        group=0 if user is not None else None,
+        supplemental_groups=launch.supplemental_groups,
+        writable=(
+            ("cache", "/cache", 10 * GIB),
+            ("home", home, None),
+            ("tmp", "/tmp", None),  # noqa: S108  # a path in the container
+        ),
+        cache_path=None if launch.local else "/models",
+        cache_bytes=launch.cache_bytes,
+        shared_memory_bytes=host.shared_memory_bytes,
+        cpu_cores=host.cpu_cores,
+        memory_bytes=host.memory_bytes,
+        memory_limit_bytes=host.memory_limit_bytes,
+        ephemeral_bytes=host.ephemeral_bytes,
+        pre_stop_seconds=host.pre_stop_seconds,
+        shutdown_seconds=host.shutdown_seconds,
+        startup_seconds=host.startup_seconds,
+        pod_labels=(
+            ("llm-d.ai/inference-serving", "true"),
+            ("llm-d.ai/engine-type", "sglang"),
+            ("llm-d.ai/role", "both"),
+        ),
+    )
+
+
+def _args(launch: Launch) -> tuple[str, ...]:
+    plan, serving = launch.plan, launch.plan.serving
+    kv_cache_dtype = KV_CACHE_DTYPES.get(serving.kv_cache_dtype, serving.kv_cache_dtype)
+    fixed = [
+        f"--model-path={launch.model}",
+        f"--served-model-name={launch.served_name}",
+        "--host=0.0.0.0",
+        "--port=8000",
+        f"--tensor-parallel-size={plan.parallelism.tensor}",
+        f"--context-length={serving.max_model_len}",
+        f"--mem-fraction-static={serving.memory_fraction:g}",
+        f"--max-running-requests={serving.max_num_seqs}",
+        f"--chunked-prefill-size={serving.max_num_batched_tokens}",
+        f"--kv-cache-dtype={kv_cache_dtype}",
+        "--enable-metrics",  # metrics are off without it
+    ]
+    return (*fixed, *_optional_args(launch), *launch.extra_args)
+
+
+def _optional_args(launch: Launch) -> list[str]:
+    layout, serving = launch.plan.parallelism, launch.plan.serving
+    wanted = {
+        f"--revision={launch.revision}": launch.revision and not launch.local,
+        f"--pp-size={layout.pipeline}": layout.pipeline > 1,
+        f"--ep-size={layout.expert}": layout.expert > 1,
+        f"--dtype={serving.dtype}": serving.dtype != "auto",
+        f"--quantization={serving.quantization}": serving.quantization,
+        "--is-embedding": launch.question.shape.task == "embed",
+        "--disable-cuda-graph": serving.enforce_eager,
+        "--trust-remote-code": launch.trust_remote_code,
+    }
+    return [flag for flag, on in wanted.items() if on] + _data_parallel_args(launch)
+
+
+def _data_parallel_args(launch: Launch) -> list[str]:
+    """Copies of the engine, or data-parallel attention inside the tensor-parallel group."""
+    layout = launch.plan.parallelism
+    if layout.attention_data > 1:
+        return [f"--dp-size={layout.attention_data}", "--enable-dp-attention"]
+    return [f"--dp-size={layout.data}"] if layout.data > 1 else []
+
+
+def _env(launch: Launch, home: str) -> tuple[tuple[str, str], ...]:
+    own = {
+        "HOME": home,
+        "USER": "sglang",
+        "XDG_CACHE_HOME": "/cache",
+        "TRITON_CACHE_DIR": "/cache/triton",
+        "TORCHINDUCTOR_CACHE_DIR": "/cache/inductor",
+    }
+    if not launch.local:
+        own |= {"HF_HOME": "/models/hf"}
+    if launch.local or launch.offline:
+        own |= {"HF_HUB_OFFLINE": "1"}
+    return tuple((own | dict(launch.env)).items())
+
+
+def _secret_env(launch: Launch) -> tuple[tuple[str, str, str, bool], ...]:
+    token = launch.token
+    return (("HF_TOKEN", token.secret, token.key, token.optional),) if token else ()
+
+
+def _generating(period: int, failures: int) -> Probe:
+    """`/health` generates a token and takes 1 to 20 s (SGLANG_HEALTH_CHECK_TIMEOUT)."""
+    return Probe(path=HEALTH, period_seconds=period, timeout_seconds=25, failure_threshold=failures)
+
+
+def _readiness(launch: Launch) -> Probe:
+    """`/ready` does not generate; older versions only have `/health`."""
+    if versions.at_least(launch.version, READY_SINCE):
+        return Probe(path="/ready", period_seconds=5, timeout_seconds=3, failure_threshold=3)
+    return Probe(path=HEALTH, period_seconds=15, timeout_seconds=25, failure_threshold=3)
+
+
+def _metrics(launch: Launch) -> tuple[Metric, ...]:
+    concurrency = launch.plan.estimate.concurrency if launch.plan.estimate else 1
+    return (
+        Metric(
+            name="sglang:num_queue_reqs",
+            target=max(1, concurrency // 10),
+            because="a tenth of the planned concurrency may wait",
+        ),
+        Metric(
+            name="sglang:num_running_reqs",
+            target=max(1, concurrency),
+            because="the planned concurrency of one replica",
+        ),
+    )
+
+
+ENGINE = Engine(
+    name=NAME,
+    newest=versions.newest(NAME),
+    planned=True,
+    limits=limits,
+    server=server,
+    shared_memory=SharedMemory(
+        base_bytes=0, per_gpu_bytes=4 * GIB, source="SGLang README: --shm-size 32g for 8 GPUs"
+    ),
+    restricted=False,
+    owned=OWNED,
+)

@@ -1,0 +1,158 @@
+"""Legal ways to spread one replica of a model over GPUs.
+
+Rules by the engines' own checks: heads divide (vllm/config/model.py:verify_with_parallel_config,
+0.33), KV heads divide or are replicated, quantisation groups and blocks stay whole in a shard
+(vllm/model_executor/layers/quantization/fp8.py: "not divisible by weight quantization block_n"),
+one pod is one node.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from krm_fn.catalog.shape import Attention, Dense, Layer, Mla, ModelShape, Moe, StateSpace
+from krm_fn.planner.plan import Parallelism, Question
+
+
+def legal(question: Question) -> tuple[Parallelism, ...]:
+    """All layouts within a node and the share that agree with what is stated, smallest first."""
+    most = min(question.pool.gpus_per_node, question.pool.share)
+    found = [p for p in _grid(question, most) if p.gpus <= most and not conflicts(question, p)]
+    return tuple(sorted(found, key=lambda p: (p.gpus, p.pipeline, p.data)))
+
+
+def _grid(question: Question, most: int) -> Iterator[Parallelism]:
+    """Candidates; a stated size is the only one of its kind."""
+    stated, engine = question.stated, question.engine
+    tensors = (stated.tensor,) if stated.tensor else range(1, most + 1)
+    stages = (1, 2, 3, 4, 6, 8) if engine.pipeline_parallel else (1,)
+    pipelines = (stated.pipeline,) if stated.pipeline else stages
+    for tensor in tensors:
+        for pipeline in pipelines:
+            layout = Parallelism(
+                tensor=tensor,
+                pipeline=pipeline,
+                data=stated.data or 1,
+                attention_data=stated.attention_data or 1,
+            )
+            yield _with_experts(question, layout)
+
+
+def _with_experts(question: Question, layout: Parallelism) -> Parallelism:
+    """Experts as stated; else sharded like the rest, or spread whole where a shard cuts blocks."""
+    if question.stated.expert:
+        return replace(layout, expert=question.stated.expert)
+    group = layout.tensor * layout.data
+    cut = any(_expert_conflicts(layer.ffn, question.shape, layout) for layer in _kinds(question))
+    spread = replace(layout, expert=group)
+    whole = not any(_expert_conflicts(x.ffn, question.shape, spread) for x in _kinds(question))
+    return spread if group > 1 and cut and whole else layout
+
+
+def conflicts(question: Question, layout: Parallelism) -> tuple[str, ...]:
+    """Why this layout cannot work, in words; empty when it can."""
+    shape = question.shape
+    found = [text for layer in _kinds(question) for text in _layer_conflicts(layer, shape, layout)]
+    found += _engine_conflicts(question, layout)
+    if layout.pipeline > len(shape.layers):
+        found.append(f"pipeline size {layout.pipeline} exceeds the {len(shape.layers)} layers")
+    return tuple(dict.fromkeys(found))
+
+
+def _kinds(question: Question) -> tuple[Layer, ...]:
+    return tuple(dict.fromkeys(question.shape.layers))
+
+
+def _layer_conflicts(layer: Layer, shape: ModelShape, layout: Parallelism) -> Iterator[str]:
+    match layer.mixer:
+        case Attention() as attention:
+            yield from _attention_conflicts(attention, layout)
+        case Mla() as mla:
+            yield from _divides(mla.num_heads, layout.attention_tensor, "attention heads")
+        case StateSpace() as state:
+            yield from _state_conflicts(state, layout)
+        case None:
+            pass
+    yield from _expert_conflicts(layer.ffn, shape, layout)
+    yield from _dense_conflicts(layer.ffn, shape, layout)
+
+
+def _attention_conflicts(attention: Attention, layout: Parallelism) -> Iterator[str]:
+    shards, kv = layout.attention_tensor, attention.num_kv_heads
+    yield from _divides(attention.num_heads, shards, "attention heads")
+    if kv % shards and shards % kv:
+        yield f"tensor size {shards} must divide the {kv} KV heads or be a multiple of them"
+
+
+def _state_conflicts(state: StateSpace, layout: Parallelism) -> Iterator[str]:
+    """Groups of Mamba-2 are replicated when they do not divide; other kinds must divide."""
+    yield from _divides(state.num_v_heads, layout.attention_tensor, f"{state.kind} heads")
+    if state.kind in ("gdn", "kda", "lightning"):
+        yield from _divides(state.num_k_heads, layout.attention_tensor, f"{state.kind} key heads")
+
+
+def _divides(count: int, shards: int, what: str) -> Iterator[str]:
+    if count % shards:
+        yield f"tensor size {shards} must divide the {count} {what}"
+
+
+def _expert_conflicts(
+    ffn: Dense | Moe | None, shape: ModelShape, layout: Parallelism
+) -> Iterator[str]:
+    if not isinstance(ffn, Moe):
+        return
+    if layout.expert > 1:
+        yield from _spread_conflicts(ffn, layout)
+        return
+    yield from _shard_conflicts(ffn.intermediate_size, shape, layout.tensor, "expert")
+
+
+def _spread_conflicts(ffn: Moe, layout: Parallelism) -> Iterator[str]:
+    if ffn.num_experts < layout.expert:
+        yield f"expert size {layout.expert} exceeds the {ffn.num_experts} experts"
+
+
+def _dense_conflicts(
+    ffn: Dense | Moe | None, shape: ModelShape, layout: Parallelism
+) -> Iterator[str]:
+    if isinstance(ffn, Dense):
+        yield from _shard_conflicts(ffn.intermediate_size, shape, layout.tensor, "feed-forward")
+    elif isinstance(ffn, Moe) and ffn.shared_intermediate_size:
+        yield from _shard_conflicts(
+            ffn.shared_intermediate_size, shape, layout.tensor, "shared expert"
+        )
+
+
+def _shard_conflicts(size: int, shape: ModelShape, shards: int, what: str) -> Iterator[str]:
+    """A shard is whole, and its quantisation groups or blocks are whole."""
+    if size % shards:
+        yield f"tensor size {shards} must divide the {what} size {size}"
+        return
+    unit = _unit(shape)
+    if shards > 1 and unit and (size // shards) % unit:
+        yield (
+            f"a shard of the {what} size {size} over {shards} GPUs is {size // shards}, "
+            f"which is no multiple of the quantisation group {unit}"
+        )
+
+
+def _unit(shape: ModelShape) -> int | None:
+    """Elements that a quantised shard must keep together: group or block."""
+    quantization = shape.quantization
+    if quantization is None:
+        return None
+    return quantization.block[0] if quantization.block else quantization.group_size
+
+
+def _engine_conflicts(question: Question, layout: Parallelism) -> Iterator[str]:
+    engine = question.engine
+    if layout.attention_data > 1 and not engine.attention_data_parallel:
+        yield f"{engine.name} has no data-parallel attention inside a tensor-parallel group"
+    if layout.tensor % layout.attention_data:
+        yield (
+            f"attention data size {layout.attention_data} must divide the tensor size "
+            f"{layout.tensor}"
+        )
+    if layout.pipeline > 1 and not engine.pipeline_parallel:
+        yield f"{engine.name} {engine.version} has no pipeline parallelism"
+    if layout.expert > 1 and not question.shape.is_moe:
+        yield "the model has no experts to spread"

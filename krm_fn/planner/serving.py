@@ -1,0 +1,131 @@
+"""The settings an engine is started with: context, batch limits, fraction, dtypes.
+
+Stated values are taken as they are; the rest follows from the KV cache of the layout.
+"""
+
+from dataclasses import dataclass, replace
+
+from krm_fn.planner import memory
+from krm_fn.planner.plan import MemoryBudget, Parallelism, Question, Reason, Serving
+from krm_fn.units import GIB
+
+CONTEXT_FACTOR = 4
+"""An unstated context is never below four mean requests (design decision 4)."""
+CONTEXT_STEP = 1024
+MAX_BATCH = 256
+"""Most sequences we plan for in one batch: above it the step time grows without more tokens/s on
+one GPU, and the sampler's warm-up needs memory per sequence (vllm-0042, vllm-0043)."""
+LARGE_GPU_BYTES = 70 * GIB
+FLOAT16_BELOW = (8, 0)
+"""GPUs below compute capability 8.0 have no bfloat16."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitted:
+    """Settings and the memory they leave, with the reasons of what was decided here."""
+
+    serving: Serving
+    memory: MemoryBudget
+    reasons: tuple[Reason, ...]
+
+
+def fitted(question: Question, layout: Parallelism) -> Fitted:
+    """The settings for one layout. Infeasible layouts get settings too; their memory says no."""
+    serving = _first(question, layout)
+    serving = replace(serving, max_model_len=_context(question, layout, serving))
+    serving = replace(serving, max_num_seqs=_batch(question, layout, serving))
+    budget = memory.memory_budget(question, layout, serving)
+    return Fitted(serving=serving, memory=budget, reasons=_reasons(question, serving, budget))
+
+
+def least_context(question: Question) -> int:
+    """Tokens that an unstated context must hold: 4 x (input + output), at most the model's."""
+    need = CONTEXT_FACTOR * (question.workload.input_tokens + question.workload.output_tokens)
+    return min(need, question.shape.max_position_embeddings)
+
+
+def _first(question: Question, layout: Parallelism) -> Serving:
+    """Everything but context and batch, which need the memory left by the rest."""
+    stated, engine = question.stated, question.engine
+    least = least_context(question)
+    seats = stated.max_num_seqs or MAX_BATCH
+    base = Serving(
+        max_model_len=stated.max_model_len or least,
+        max_num_seqs=seats,
+        max_num_batched_tokens=stated.max_num_batched_tokens or _batched_tokens(question),
+        kv_cache_dtype=stated.kv_cache_dtype or "auto",
+        memory_fraction=stated.memory_fraction or engine.memory_fraction or 0.0,
+        dtype=stated.dtype or _dtype(question),
+        quantization=stated.quantization,
+        enforce_eager=stated.enforce_eager,
+    )
+    if base.memory_fraction:
+        return base
+    return replace(base, memory_fraction=memory.automatic_fraction(question, layout, base))
+
+
+def _dtype(question: Question) -> str:
+    gpu = question.pool.gpu
+    old = gpu.vendor == "nvidia" and gpu.capability < FLOAT16_BELOW
+    return "float16" if old and question.shape.dtype == "bfloat16" else "auto"
+
+
+def _batched_tokens(question: Question) -> int:
+    """Tokens a step may hold: 8192 on GPUs of 70 GiB and more, else 2048 (vLLM's own choice)."""
+    return 8192 if question.pool.gpu_memory_bytes >= LARGE_GPU_BYTES else 2048
+
+
+def _context(question: Question, layout: Parallelism, serving: Serving) -> int:
+    """Stated, or the largest in steps of 1024 of which two fit; never below four requests."""
+    if question.stated.max_model_len:
+        return question.stated.max_model_len
+    most = question.shape.max_position_embeddings
+    least = least_context(question)
+    held = memory.max_model_len(question, layout, serving, concurrency=2.0)
+    largest = min(most, held)
+    stepped = largest if largest == most else largest // CONTEXT_STEP * CONTEXT_STEP
+    return max(least, stepped)
+
+
+def _batch(question: Question, layout: Parallelism, serving: Serving) -> int:
+    """Stated, or as many mean requests as the KV cache holds, 1 to 256, in steps of 8."""
+    if question.stated.max_num_seqs:
+        return question.stated.max_num_seqs
+    mean = question.workload.input_tokens + question.workload.output_tokens
+    held = int(memory.kv_concurrency(question, layout, serving, mean))
+    stepped = held // 8 * 8 if held >= 8 else held
+    return min(MAX_BATCH, max(1, stepped))
+
+
+def _reasons(question: Question, serving: Serving, budget: MemoryBudget) -> tuple[Reason, ...]:
+    stated, workload = question.stated, question.workload
+    mean = workload.input_tokens + workload.output_tokens
+    longest = serving.max_model_len == question.shape.max_position_embeddings
+    context = "the model's own limit, of which two requests fit"
+    if not longest:
+        context = f"the KV cache holds {budget.max_concurrency:.1f} requests of this length"
+    decided = (
+        ("serving.maxModelLen", stated.max_model_len, serving.max_model_len, context),
+        (
+            "serving.maxNumSeqs",
+            stated.max_num_seqs,
+            serving.max_num_seqs,
+            f"requests of {mean} tokens that the KV cache holds at once, at most {MAX_BATCH}",
+        ),
+        (
+            "serving.maxNumBatchedTokens",
+            stated.max_num_batched_tokens,
+            serving.max_num_batched_tokens,
+            "prefill tokens of one step for a GPU of this size",
+        ),
+        (
+            "serving.memoryFraction",
+            stated.memory_fraction,
+            serving.memory_fraction,
+            f"{question.engine.name} {question.engine.version}'s own, stated so that it stays",
+        ),
+    )
+    return tuple(
+        Reason(field=field, value=value, because="stated" if given is not None else because)
+        for field, given, value, because in decided
+    )
