@@ -61,6 +61,7 @@ def pod_spec(
     images: Images,
     container: Manifest,
     mounts: tuple[Mount, ...],
+    init_container: Manifest | None = None,
 ) -> Manifest:
     """A pod that talks to no API server and gets nothing injected."""
     return compact(
@@ -74,6 +75,7 @@ def pod_spec(
         nodeSelector=dict(placement.node_selector) or None,
         tolerations=[toleration(each) for each in placement.tolerations] or None,
         topologySpreadConstraints=[zone_spread(identity)] if placement.spread else None,
+        initContainers=[init_container] if init_container else None,
         containers=[container],
         volumes=volumes(mounts),
     )

@@ -14,14 +14,15 @@ from krm_fn.resources.metadata import Identity
 from krm_fn.resources.monitoring import pod_monitor
 from krm_fn.resources.pod import pod_security, pod_spec
 from krm_fn.resources.prefetch import (
+    Prefetch,
     prefetch_container,
     prefetch_job,
     prefetch_mounts,
-    prefetch_name,
     prefetch_policy,
+    waiting_container,
 )
 from krm_fn.resources.service import service as service_object
-from krm_fn.resources.storage import Mount, claim, mounts, node_cache_bytes
+from krm_fn.resources.storage import Mount, claim, mounts, node_cache_bytes, weight_mounts
 from krm_fn.resources.workload import deployment
 from krm_fn.targets.base import Rendering, Service, Target, Variant
 from krm_fn.targets.kustomize import tree
@@ -49,8 +50,8 @@ def objects(service: Service, variant: Variant) -> Iterator[Manifest]:
         yield config_map(identity, server)
     if has_claim(service, variant):
         yield claim(identity, service.cache)
-    if fills_cache(service, variant):
-        yield from prefetch_objects(service, variant)
+    if prefetch := prefetch_of(service, variant):
+        yield from prefetch_objects(service, variant, prefetch)
     yield service_object(identity, port=service.port, service_type=service.type)
     yield workload(service, variant)
     yield disruption_budget(identity)
@@ -81,7 +82,7 @@ def policy(service: Service, variant: Variant) -> Manifest:
 def downloads(service: Service, variant: Variant) -> bool:
     """Weights come from outside into this variant's pods, not into a Job's."""
     has_cache = variant.server.cache_path is not None
-    return service.downloads_weights and has_cache and not fills_cache(service, variant)
+    return service.downloads_weights and has_cache and not prefetch_of(service, variant)
 
 
 def fills_cache(service: Service, variant: Variant) -> bool:
@@ -103,7 +104,7 @@ def workload(service: Service, variant: Variant) -> Manifest:
     return deployment(
         identity,
         server=server,
-        pod=pod(service, variant, main, volumes),
+        pod=pod(service, variant, main, volumes, wait(service, variant)),
         rollout=variant.rollout,
         replicas=scaling.replicas if scaling.owner == "none" else None,
     )
@@ -113,7 +114,13 @@ def image_of(service: Service, server: Server) -> str:
     return image(server.image, service.images.registry)
 
 
-def pod(service: Service, variant: Variant, main: Manifest, volumes: tuple[Mount, ...]) -> Manifest:
+def pod(
+    service: Service,
+    variant: Variant,
+    main: Manifest,
+    volumes: tuple[Mount, ...],
+    init: Manifest | None = None,
+) -> Manifest:
     return pod_spec(
         identity_of(service),
         server=variant.server,
@@ -121,25 +128,37 @@ def pod(service: Service, variant: Variant, main: Manifest, volumes: tuple[Mount
         security=service.security,
         images=service.images,
         container=main,
+        init_container=init,
         mounts=volumes,
     )
 
 
-def prefetch_objects(service: Service, variant: Variant) -> Iterator[Manifest]:
+def prefetch_of(service: Service, variant: Variant) -> Prefetch | None:
+    """Only a cache that all nodes share can be filled ahead; another one the Job would hold."""
+    has_shared_cache = service.cache.is_shared and variant.server.cache_path is not None
+    return variant.prefetch if has_shared_cache else None
+
+
+def prefetch_objects(service: Service, variant: Variant, prefetch: Prefetch) -> Iterator[Manifest]:
     """The Job, on the same nodes, and the policy that lets it download."""
-    identity, prefetch = identity_of(service), variant.prefetch
-    assert prefetch is not None
+    identity, server = identity_of(service), variant.server
     if service.access.network_policy:
         yield prefetch_policy(identity)
-    image = image_of(service, variant.server)
-    volumes = prefetch_mounts(identity, variant.server, service.cache)
-    main = prefetch_container(prefetch, variant.server, image=image, mounts=volumes)
+    volumes = prefetch_mounts(identity, server, service.cache)
+    image = image_of(service, server)
+    main = prefetch_container(prefetch, server, image=image, mounts=volumes)
     alone = replace(variant, placement=replace(variant.placement, spread=False))
-    yield prefetch_job(
-        identity,
-        name=prefetch_name(identity, prefetch, image),
-        pod=pod(service, alone, main, volumes),
-    )
+    yield prefetch_job(identity, pod=pod(service, alone, main, volumes))
+
+
+def wait(service: Service, variant: Variant) -> Manifest | None:
+    """The init container that waits for the Job, where there is one."""
+    prefetch = prefetch_of(service, variant)
+    if prefetch is None:
+        return None
+    cache = weight_mounts(identity_of(service), variant.server, service.cache, None)
+    image = image_of(service, variant.server)
+    return waiting_container(prefetch, variant.server, image=image, mounts=cache)
 
 
 def scaler(service: Service, variant: Variant) -> Iterator[Manifest]:
