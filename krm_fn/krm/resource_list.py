@@ -141,15 +141,15 @@ def _parsed(text: str) -> ResourceList:
     if len(parts) == 1:
         document = yaml.load(text, source="input")
         if isinstance(document, dict) and document.get("kind") == "ResourceList":
-            return _of_object(document)
+            return _of_list(document)
     return ResourceList(items=tuple(item for part in parts for item in _of_part(*part)))
 
 
-def _of_object(document: dict[str, Any]) -> ResourceList:
+def _of_list(document: dict[str, Any]) -> ResourceList:
     config = document.get("functionConfig")
     return ResourceList(
-        items=_of_objects(document.get("items"), "items"),
-        function_config=_of_objects([config], "functionConfig")[0] if config else None,
+        items=_of_objects(document.get("items")),
+        function_config=_of_object(config, "functionConfig") if config else None,
         api_version=_supported(document.get("apiVersion")),
     )
 
@@ -157,23 +157,22 @@ def _of_object(document: dict[str, Any]) -> ResourceList:
 def _of_part(line: int, text: str) -> tuple[Item, ...]:
     document = yaml.load(text, source="input", line=line, aliases=True)
     if isinstance(document, dict) and str(document.get("kind")).endswith("List"):
-        return _of_objects(document.get("items"), "items")
+        return _of_objects(document.get("items"))
     if not isinstance(document, dict):
         raise ConfigError([error(f"input line {line}: must be an object; got {document!r}")])
     return (item_of_text(text, line=line),)
 
 
-def _of_objects(objects: Any, what: str) -> tuple[Item, ...]:
+def _of_objects(objects: Any) -> tuple[Item, ...]:
     if not isinstance(objects or [], list):
-        raise ConfigError([error(f"must be a list; got {type(objects).__name__}", what)])
-    faults = [
-        error(f"must be an object; got {entry!r}", f"{what}[{index}]")
-        for index, entry in enumerate(objects or [])
-        if not isinstance(entry, dict)
-    ]
-    if faults:
-        raise ConfigError(faults)
-    return tuple(map(item_of, objects or []))
+        raise ConfigError([error(f"must be a list; got {type(objects).__name__}", "items")])
+    return tuple(_of_object(each, f"items[{i}]") for i, each in enumerate(objects or []))
+
+
+def _of_object(value: Any, what: str) -> Item:
+    if not isinstance(value, dict):
+        raise ConfigError([error(f"must be an object; got {value!r}", what)])
+    return item_of(value)
 
 
 def _supported(version: Any) -> str:

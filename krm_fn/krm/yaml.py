@@ -31,7 +31,7 @@ _CONSTANTS: dict[str, Any] = {
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
 _LOOKS_NUMERIC = re.compile(r"[-+._\d][-+._:\da-fA-FxXoO]*|[yYnN]")
-_NOT_PLAIN = re.compile(r"[\s\-?:,\[\]{}#&*!|>'%@`]|.*(?::\s|\s#|:$|\s$)")
+_NOT_PLAIN = re.compile(r"$|[\s,\[\]{}#&*!|>'%@`]|[-?:](?:\s|$)|.*(?::\s|\s#|:$|\s$)")
 _DOCUMENT_MARK = re.compile(r"^(?:---|\.\.\.)(?=\s|$)", re.MULTILINE)
 _WIDTH = 2**30  # never fold; the C emitter needs a finite number
 
