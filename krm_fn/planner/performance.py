@@ -70,10 +70,22 @@ class Speed:
         return prefill_compute_seconds(self.work, self.layout, self.rates, tokens, self.cached)
 
     @property
-    def prefill_factor(self) -> float:
-        """1/MFU of a prompt."""
-        moe = self.work.moe_layers > 0
-        return self.constants.prefill_moe if moe else self.constants.prefill
+    def prompt_seconds(self) -> float:
+        """P / MFU: a prompt alone, without the overhead."""
+        c = self.constants
+        return self.prefill_compute * (c.prefill_moe if self.work.moe_layers else c.prefill)
+
+    @property
+    def overhead_seconds(self) -> float:
+        """What a prompt costs whatever its length: scheduling and launches, per layer."""
+        c, w = self.constants, self.work
+        return c.prefill_layer * w.layers + c.prefill_moe_layer * w.moe_layers
+
+    @property
+    def waiting_seconds(self) -> float:
+        """What each other user adds to the time before the first token."""
+        c = self.constants
+        return c.waiting * self.prefill_compute + c.waiting_layer * self.work.layers
 
     def per_copy(self, concurrency: float) -> float:
         return max(1.0, concurrency / self.layout.data)
@@ -117,22 +129,23 @@ def kv_requests(model: Work, layout: Parallelism, memory: MemoryBudget, workload
 def decode_seconds(s: Speed, batch: float) -> float:
     """One decode step of `batch` sequences in a copy, without foreign prefills.
 
-    t = a1 W/BW + a2 K/BW + a3 F/peak + a4 L + a5 Lm + 2L (a6 + a7 [no NVLink]) [t > 1]
-    + a8 2L 2Bd 2 bytes/link [t > 1] + a9 B + a10. Pipeline stages run after each other on 1/pp of
-    the batch each, so a token passes all weights but its step is of B/pp sequences.
+    t = a1 W/BW + a2 K/BW + a3 L + a4 Lm + a5 Ls + exchange + a6 B + a7, with W, K bytes of weights
+    and cache, L layers, Lm of them MoE, Ls with sparse attention. Pipeline stages run after each
+    other on 1/pp of the batch each, so a token passes all weights in steps of B/pp sequences.
     """
     c, w = s.constants, s.work
     micro = max(1.0, batch / s.layout.pipeline)
     read = c.weights * weights_read_bytes(w, s.layout, micro)
     read += c.cache * cache_read_bytes(w, s.layout, micro, s.context)
-    compute = c.compute * decode_compute_seconds(w, s.layout, s.rates, micro, s.context)
-    layers = c.layer * w.layers + c.moe_layer * w.moe_layers
-    exchange = exchange_seconds(s, micro)
-    return read / s.rates.memory + compute + layers + exchange + c.sequence * micro + c.step
+    layers = c.layer * w.layers + c.moe_layer * w.moe_layers + c.sparse_layer * w.sparse_layers
+    return read / s.rates.memory + layers + exchange_seconds(s, micro) + c.sequence * micro + c.step
 
 
 def exchange_seconds(s: Speed, batch: float) -> float:
-    """All-reduces of a step: two per layer, each of B x hidden 16-bit values, sent twice."""
+    """All-reduces of a step: 2 L (a8 + a9 [no NVLink] + a10 2 B hidden 2 bytes / link).
+
+    Two per layer of B x hidden 16-bit values, sent twice; 0 on one GPU.
+    """
     if max(s.layout.tensor, s.layout.expert) == 1:
         return 0.0
     c, count = s.constants, 2 * s.work.layers
@@ -142,7 +155,7 @@ def exchange_seconds(s: Speed, batch: float) -> float:
 
 
 def itl_seconds(s: Speed, concurrency: float) -> float:
-    """Decode step plus the prefills of the other users: t + a11 (B - 1) P / output tokens."""
+    """Decode step and its share of other users' prefills: t + interference (B-1) P / output."""
     if s.embeds:
         return 0.0
     batch = s.per_copy(concurrency)
@@ -162,15 +175,13 @@ def itl_floor_seconds(s: Speed, concurrency: float) -> float:
 def ttft_seconds(s: Speed, concurrency: float) -> float:
     """Time to the first token of a request that is admitted at once.
 
-    overhead x (L + Lm) + P / MFU x (1 + waiting x (B - 1)): part of the other users' prompts is
-    ahead. An embedding request waits for all of them.
+    overhead per layer + P / MFU + (B - 1) (waiting P + waiting_layer L). An embedding request
+    waits for the whole prompts of all others.
     """
-    c, batch = s.constants, s.per_copy(concurrency)
-    overhead = c.prefill_layer * (s.work.layers + s.work.moe_layers)
-    waiting = 1.0 if s.embeds else c.waiting
-    prompt = s.prefill_compute * s.prefill_factor * (1 + waiting * (batch - 1))
+    batch = s.per_copy(concurrency)
+    others = (batch - 1) * (s.prompt_seconds if s.embeds else s.waiting_seconds)
     bound = ttft_bound(s.work, s.layout, s.rates, s.workload.input_tokens, s.cached)
-    return max(bound, overhead + prompt)
+    return max(bound, s.overhead_seconds + s.prompt_seconds + others)
 
 
 def request_seconds(s: Speed, concurrency: float) -> float:
@@ -219,7 +230,7 @@ def estimate_at(s: Speed, concurrency: int) -> Estimate:
         ttft_interval=_WIDE_TTFT_INTERVAL if s.wide else _TTFT_INTERVAL,
         itl_interval=_WIDE_ITL_INTERVAL if s.wide else _ITL_INTERVAL,
         provenance=s.provenance,
-        prefill_seconds_per_token=s.prefill_compute * s.prefill_factor / tokens,
+        prefill_seconds_per_token=s.prompt_seconds / tokens,
         itl_floor_seconds=itl_floor_seconds(s, running),
     )
 

@@ -1,23 +1,28 @@
 """Calibrated constants of the speed model: one row per engine and range of versions.
 
-Fitted once over all models of the measured rows, never per model. A constant multiplies one term
-of `performance.py`; each docstring there has the formula. Source: performance-model.md 5.
+A constant multiplies one term of `performance.py`, whose docstrings have the formulas. The form is
+that of performance-model.md 5. Fitted once over all models, never per model: non-negative least
+squares on the relative error, reweighted towards its absolute value, model families weighted
+1/sqrt(rows). What describes GPU and model is shared by the engines; what describes a scheduler is
+the engine's own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeedConstants:
     """Constants of one engine for versions in [`since`, `until`).
 
-    Factors on ideal times: `weights`, `cache`, `compute`, `exchange` (bytes of all-reduces),
-    `interference` (prefill inside decode steps), `prefill`, `prefill_moe` (1/MFU of a prompt).
-    Seconds: `layer`, `moe_layer` per layer and step; `all_reduce` each, 2 per layer, and
-    `all_reduce_pcie` more without NVLink; `sequence` per running sequence; `step` per step;
-    `prefill_layer` per layer and MoE layer of a prompt. `waiting` = share of the other users'
-    prefills that a prompt waits for. `rows` = measured rows of the fit, `spread` = median
-    |predicted / measured - 1| of (itl, ttft) for models that were left out of the fit.
+    Factors on ideal times: `weights`, `cache` (1/share of the bandwidth), `exchange` (bytes of
+    all-reduces), `interference` (other users' prefills inside decode steps), `prefill`,
+    `prefill_moe` (1/MFU of a prompt), `waiting` (other users' prompts before one's own).
+    Seconds per step: `layer`, `moe_layer`, `sparse_layer` (indexer of sparse attention; one family
+    of models) per layer, `all_reduce` for each of two per layer, `all_reduce_pcie` more without
+    NVLink, `sequence` per running sequence, `step`.
+    Seconds per prompt: `prefill_layer`, `prefill_moe_layer`, `waiting_layer` per other user.
+    `rows` = measured rows of the fit, `spread` = median |predicted / measured - 1| of (itl, ttft)
+    for model families left out of the fit.
     """
 
     engine: str
@@ -25,86 +30,63 @@ class SpeedConstants:
     until: tuple[int, ...] | None = None
     weights: float
     cache: float
-    compute: float = 0.0
     layer: float
     moe_layer: float
+    sparse_layer: float
     all_reduce: float
     all_reduce_pcie: float
     exchange: float
     sequence: float
-    step: float = 0.0
+    step: float
     interference: float
     prefill: float
     prefill_moe: float
     prefill_layer: float
+    prefill_moe_layer: float
     waiting: float
+    waiting_layer: float
     rows: int
     spread: tuple[float, float]
     source: str
 
 
-_ALL = "performance-model.md 5, column 'rows here': vLLM and SGLang, closed loop"
-
+_VLLM = SpeedConstants(
+    engine="vllm",
+    since=(0, 8),
+    weights=1.09,
+    cache=1.0,
+    layer=59e-6,
+    moe_layer=47e-6,
+    sparse_layer=99e-6,
+    all_reduce=4.1e-6,
+    all_reduce_pcie=10e-6,
+    exchange=7.0,
+    sequence=20e-6,
+    step=0.0,
+    interference=1.9,
+    prefill=2.3,
+    prefill_moe=9.0,
+    prefill_layer=0.63e-3,
+    prefill_moe_layer=0.19e-3,
+    waiting=0.125,
+    waiting_layer=22e-6,
+    rows=693,
+    spread=(0.08, 0.21),
+    source="perf-measured.csv: closed loop within the KV cache, NVIDIA, 8 model families",
+)
 CONSTANTS = (
-    SpeedConstants(
-        engine="vllm",
-        until=(0, 8),
-        weights=1.13,
-        cache=1.14,
-        layer=51e-6,
-        moe_layer=50e-6,
-        all_reduce=8.9e-6,
-        all_reduce_pcie=1e-6,
-        exchange=7.1,
-        sequence=15e-6,
-        step=2.4e-3,
-        interference=0.90,
-        prefill=1 / 0.35,
-        prefill_moe=2 / 0.35,
-        prefill_layer=0.76e-3,
-        waiting=0.2,
-        rows=1004,
-        spread=(0.15, 0.35),
-        source=_ALL,
-    ),
-    SpeedConstants(
-        engine="vllm",
-        since=(0, 8),
-        weights=1.13,
-        cache=1.14,
-        layer=51e-6,
-        moe_layer=50e-6,
-        all_reduce=8.9e-6,
-        all_reduce_pcie=1e-6,
-        exchange=7.1,
-        sequence=15e-6,
-        interference=0.90,
-        prefill=1 / 0.35,
-        prefill_moe=2 / 0.35,
-        prefill_layer=0.76e-3,
-        waiting=0.2,
-        rows=1004,
-        spread=(0.15, 0.35),
-        source=_ALL,
-    ),
-    SpeedConstants(
+    replace(_VLLM, since=(), until=(0, 8), step=2.8e-3),
+    _VLLM,
+    replace(
+        _VLLM,
         engine="sglang",
-        weights=1.13,
-        cache=1.14,
-        layer=51e-6,
-        moe_layer=50e-6,
-        all_reduce=8.9e-6,
-        all_reduce_pcie=1e-6,
-        exchange=7.1,
-        sequence=15e-6,
-        interference=0.90,
-        prefill=1 / 0.35,
-        prefill_moe=2 / 0.35,
-        prefill_layer=0.76e-3 * 3.6,
-        waiting=0.2,
-        rows=1004,
-        spread=(0.15, 0.48),
-        source=_ALL,
+        since=(),
+        interference=0.79,
+        prefill_layer=0.30e-3,
+        prefill_moe_layer=3.2e-3,
+        waiting=1.14,
+        rows=339,
+        spread=(0.25, 0.28),
     ),
 )
 
@@ -112,20 +94,18 @@ CONSTANTS = (
 def speed_constants(engine: str, version: str) -> tuple[SpeedConstants, bool]:
     """The row of an engine version, and whether it was fitted on that engine.
 
-    An engine without rows gets the first engine's newest row: the physics is the same, the
-    interval wider.
+    An engine without rows gets those of the first: the physics is the same, the interval wider. A
+    version without a number (a nightly build) is newer than any row.
     """
     number = _numbers(version)
     own = [row for row in CONSTANTS if row.engine == engine]
     rows = own or [row for row in CONSTANTS if row.engine == CONSTANTS[0].engine]
     fitting = [r for r in rows if r.since <= number and (r.until is None or number < r.until)]
-    if not number:  # a nightly build is newer than any row
-        return rows[-1], bool(own)
-    return (fitting or rows)[-1], bool(own)
+    return (fitting if fitting and number else rows)[-1], bool(own)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """`0.19.1rc1` -> (0, 19, 1); digits of each part up to the first part without any."""
+    """`v0.19.1rc1` -> (0, 19, 1); digits of each part up to the first part without any."""
     numbers: list[int] = []
     for part in version.lstrip("v").split("."):
         digits = part[: len(part) - len(part.lstrip("0123456789"))]

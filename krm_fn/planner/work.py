@@ -73,6 +73,11 @@ class Work:
     head_parameters: float
     caches: tuple[Cache, ...]
 
+    @property
+    def sparse_layers(self) -> int:
+        """Layers whose attention chooses the tokens it reads."""
+        return sum(c.layers for c in self.caches if c.attended)
+
     def coverage(self, batch: float) -> float:
         """Share of the experts that a batch reads: max(1 - (1 - k/E)^(0.7 B), k/E).
 
@@ -232,5 +237,5 @@ def _cache(layer: Layer, count: int, width: int) -> Cache:
         case StateSpace() as s:
             state = s.num_v_heads * s.v_head_dim * s.k_head_dim
             bytes_each = 4 if s.state_dtype == "float32" else _SIXTEEN_BIT
-            return Cache(layers=count, heads=s.num_v_heads, state_bytes=state * bytes_each)
+            return Cache(layers=count, heads=max(1, s.num_v_heads), state_bytes=state * bytes_each)
     return Cache(layers=count)
