@@ -1,10 +1,174 @@
 """What the planner needs to know of an engine version; each engine fills one in.
 
-The question is the planner's, so the type stands here; the answers stand in `engines/`.
+The question is the planner's, so the types stand here; the answers stand in `engines/`. Every
+figure that was measured and not derived is a row with its spread, count and source.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from krm_fn.catalog.rows import Gpu
+
+Pool = Literal["blocks", "tokens"]
+Printed = Literal["blocks", "groups", "capacity"]
+StateMode = Literal["none", "align", "all"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Where:
+    """Which GPUs and layouts a row is for; the first row that matches counts.
+
+    `names` = parts of the product label, any of them. Bounds are inclusive.
+    """
+
+    names: tuple[str, ...] = ()
+    vendor: str | None = None
+    min_memory_bytes: int = 0
+    max_memory_bytes: int | None = None
+    min_tensor: int = 1
+    max_tensor: int | None = None
+    min_pipeline: int = 1
+    min_major: int = 0
+    max_major: int | None = None
+
+    def holds(self, gpu: Gpu, memory_bytes: int, tensor: int = 1, pipeline: int = 1) -> bool:
+        major = gpu.capability[0]
+        return (
+            (not self.names or any(name in gpu.name for name in self.names))
+            and self.vendor in (None, gpu.vendor)
+            and self.min_memory_bytes <= memory_bytes
+            and (self.max_memory_bytes is None or memory_bytes <= self.max_memory_bytes)
+            and self.min_tensor <= tensor
+            and (self.max_tensor is None or tensor <= self.max_tensor)
+            and self.min_pipeline <= pipeline
+            and self.min_major <= major
+            and (self.max_major is None or major <= self.max_major)
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overhead:
+    """A measured memory term: bytes, its half-width, how many logs stand behind it and which."""
+
+    where: Where
+    bytes: int
+    spread_bytes: int
+    measurements: int
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Batch limits that the engine takes when no flag is given."""
+
+    where: Where
+    max_num_batched_tokens: int | None
+    max_num_seqs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activation:
+    """Peak of the profile run: max(sampler, forward pass) + expert workspace + a constant.
+
+    sampler = `sampler_copies` float32 logits of `max_num_seqs` rows + hidden states of the batch;
+    forward = feed-forward block and `hidden_copies` hidden states of the batch. `expert_workspace`:
+    the fused expert kernels keep their buffers. `whole_prompt`: without chunked prefill the batch
+    is at least one request of the full context. `encoder_copies`: hidden states of the encoder's
+    output kept while profiling.
+    """
+
+    sampler_copies: float
+    hidden_copies: float
+    constant_bytes: int
+    expert_workspace: bool
+    spread: float
+    measurements: int
+    source: str
+    whole_prompt: bool = False
+    encoder_copies: float = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Graphs:
+    """CUDA graphs: captured batch sizes and what they cost.
+
+    Sizes: 1, 2, 4, 8 to 256 in steps of 8, then 16, up to min(2 x max_num_seqs, `max_size`).
+    bytes = base + layers x per_layer x share of the sizes (x `expert_factor` with experts).
+    `charged` = subtracted before the KV cache is sized; `estimate` = charged : used.
+    """
+
+    charged: bool
+    max_size: int
+    base_bytes: int
+    layer_bytes: int
+    expert_factor: float
+    estimate: float
+    spread_bytes: int
+    measurements: int
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheBlock:
+    """Tokens per block that an attention kernel wants, by kind of cache and GPU."""
+
+    where: Where
+    kind: Literal["latent", "sparse", "any"]
+    tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheRules:
+    """How the KV cache is cut up.
+
+    `pool` = pages of blocks (vLLM) or one pool of tokens (SGLang). `printed`: what the start-up log
+    calls tokens. `batches_in_flight`: batches whose tokens a sliding window keeps beyond itself.
+    `null_block`: one block is taken off before the check that a request fits. `pads_pages`: pages
+    that do not divide are padded, else layers are all counted in full. `merges_full`: full layers
+    that differ in bytes only share a bucket. `hybrid`: windows save memory at all. `state_mode`:
+    states kept per request with prefix caching. `state_align` = token granularity of the block of
+    a hybrid, for plain and latent attention.
+    """
+
+    pool: Pool
+    printed: Printed = "capacity"
+    blocks: tuple[CacheBlock, ...] = ()
+    batches_in_flight: int = 2
+    pipelined_batches: bool = False
+    null_block: bool = True
+    pads_pages: bool = True
+    hybrid: bool = True
+    state_mode: StateMode = "align"
+    state_all_kinds: tuple[str, ...] = ()
+    state_align: int = 16
+    latent_align: int = 128
+    window_share: float = 0.8
+    state_share: float = 0.9
+    states_per_request: int = 3
+    min_state_slots: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FreeFraction:
+    """SGLang's automatic memory fraction: what it reserves, in MiB.
+
+    reserved = base + max(chunk, min_chunk) x per_token + ranks / 8 x per_rank
+             + graph batch x per_graph (+ prefill graphs), at least `floor` above `floor_above`.
+    `steps`: (memory below, chunked prefill, graph batch at tp < 4, at tp >= 4).
+    """
+
+    steps: tuple[tuple[int, int, int, int], ...]
+    base: float = 512
+    min_chunk: int = 2048
+    per_token: float = 1.5
+    per_ranks: float = 1024
+    per_graph: float = 2
+    prefill_graph: float = 8
+    latent_prefill: float = 1536
+    floor: float = 10240
+    floor_above: float = 60 * 1024
+    encoder_factor: float = 0.95
+    fixed: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,6 +177,8 @@ class EngineLimits:
 
     `memory_basis`: "total" = the fraction is of the GPU's total (vLLM), "free" = of what was free
     before the weights were loaded, and leaves graphs and activations outside (SGLang).
+    `context` = memory used before the engine takes its baseline (CUDA context, communicators), not
+    charged to a fraction of the total. `non_torch` = growth after it, charged.
     """
 
     name: str
@@ -23,3 +189,18 @@ class EngineLimits:
     kv_cache_dtypes: tuple[str, ...]
     attention_data_parallel: bool = False
     pipeline_parallel: bool = True
+    cache: CacheRules = field(default_factory=lambda: CacheRules(pool="blocks"))
+    batches: tuple[Batch, ...] = ()
+    activation: Activation | None = None
+    graphs: Graphs | None = None
+    context: tuple[Overhead, ...] = ()
+    non_torch: tuple[Overhead, ...] = ()
+    free_fraction: FreeFraction | None = None
+    sparse_kv_dtype: str | None = None
+
+
+def batch_limits(engine: EngineLimits, gpu: Gpu, memory_bytes: int) -> tuple[int | None, int]:
+    """(max_num_batched_tokens, max_num_seqs) that the engine takes when no flag is given."""
+    rows = engine.batches
+    found = next((row for row in rows if row.where.holds(gpu, memory_bytes)), None)
+    return (found.max_num_batched_tokens, found.max_num_seqs) if found else (8192, 256)

@@ -1,0 +1,206 @@
+"""What one token, one request and one layer take in the KV cache.
+
+Per GPU, by kind of layer. How an engine lays the pieces out stands in `cache_blocks.py` (pages of
+blocks, vLLM) and `cache_tokens.py` (one pool of tokens, SGLang).
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+from krm_fn.catalog.shape import Attention, Layer, Mla, ModelShape, StateSpace
+from krm_fn.planner.limits import EngineLimits
+from krm_fn.planner.plan import Parallelism, Serving
+
+Kind = Literal["full", "window", "chunk", "state", "cross"]
+
+ELEMENT_BYTES = {
+    "auto": 2.0,
+    "half": 2.0,
+    "float16": 2.0,
+    "bfloat16": 2.0,
+    "float": 4.0,
+    "float32": 4.0,
+    "fp8": 1.0,
+    "fp8_e4m3": 1.0,
+    "fp8_e5m2": 1.0,
+    "fp8_inc": 1.0,
+    "fp8_ds_mla": 1.0,
+    "int8": 1.0,
+    "fp4_e2m1": 0.5,
+    "nvfp4": 0.5,
+    "int8_per_token_head": 1.0,
+    "fp8_per_token_head": 1.0,
+}
+"""Bytes of one element (PyTorch dtypes; the names are the engines' `--kv-cache-dtype`)."""
+SCALE_BYTES = {
+    "nvfp4": 1 / 16,
+    "fp4_e2m1": 1 / 16,
+}
+"""Bytes of scales per element: one byte per 16 (vllm/v1/kv_cache_interface.py, 0.33)."""
+HEAD_SCALE_BYTES = {"int8_per_token_head": 4, "fp8_per_token_head": 4}
+"""One float32 scale per token and head for K and for V (kv_cache_interface.py, 0.33)."""
+LATENT_BYTES = {"fp8_ds_mla": 656, "nvfp4_ds_mla": 352}
+"""Fixed layouts of DeepSeek's sparse attention: 512 fp8 + 4 float32 scales + 64 bfloat16
+(vllm/model_executor/layers/attention/mla_attention.py, 0.33)."""
+INDEX_SCALE_BYTES, INDEX_GROUP = 4, 128
+"""The indexer keeps fp8 keys and one float32 per 128 (132 B for a key of 128)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheSpec:
+    """The cache of one layer on one GPU; equal layers are equal values.
+
+    `token_bytes` per token, or `state_bytes` per request for a state. `reach` = window or chunk in
+    tokens. `heads`, `width` tell apart layouts of equal size, as the engines do.
+    """
+
+    kind: Kind
+    token_bytes: int = 0
+    state_bytes: int = 0
+    reach: int = 0
+    heads: int = 1
+    width: int = 0
+    latent: bool = False
+
+
+def element_bytes(dtype: str, shape: ModelShape, serving: Serving) -> float:
+    """Bytes of one cached element; `auto` = the dtype the model runs in."""
+    running = serving.dtype if serving.dtype != "auto" else shape.dtype
+    return ELEMENT_BYTES[running if dtype == "auto" else dtype]
+
+
+def cache_dtype(shape: ModelShape, serving: Serving, engine: EngineLimits) -> str:
+    """The KV dtype in effect: stated, else what the checkpoint asks for, else the model's.
+
+    Sparse latent attention stores the engine's own fp8 layout where fp8 is asked for
+    (vllm/model_executor/models/config.py:DeepseekV32ForCausalLM, 0.33).
+    """
+    stated = serving.kv_cache_dtype
+    if stated == "auto" and shape.quantization and shape.quantization.kv_cache_dtype:
+        stated = shape.quantization.kv_cache_dtype
+    sparse = any(isinstance(x.mixer, Mla) and x.mixer.index_heads for x in shape.layers)
+    if sparse and engine.sparse_kv_dtype and stated.startswith("fp8"):
+        return engine.sparse_kv_dtype
+    return stated if stated in ELEMENT_BYTES or stated in LATENT_BYTES else "auto"
+
+
+def local_kv_heads(num_kv_heads: int, tensor: int) -> int:
+    """max(1, kv_heads // tp): heads are replicated when there are fewer than GPUs
+    (vllm/config/model.py:ModelConfig.get_num_kv_heads, 0.33).
+    """
+    return max(1, num_kv_heads // tensor)
+
+
+def head_bytes(dtype: str, size: float, width: int) -> int:
+    """Bytes of `width` cached elements of one token and head (K and V together), with scales."""
+    scales = SCALE_BYTES.get(dtype, 0) * width + 2 * HEAD_SCALE_BYTES.get(dtype, 0)
+    return ceil(width * size + scales)
+
+
+def attention_spec(mixer: Attention, tensor: int, dtype: str, size: float) -> CacheSpec:
+    """K and V: local heads x (head_dim + v_head_dim) x bytes per token and layer.
+
+    Source: vllm/v1/kv_cache_interface.py:AttentionSpec.unpadded_page_size_bytes (0.33).
+    """
+    heads = local_kv_heads(mixer.num_kv_heads, tensor)
+    width = mixer.head_dim + mixer.v_head_dim
+    limited: Kind = "window" if mixer.window else "chunk" if mixer.chunk else "full"
+    return CacheSpec(
+        kind="cross" if mixer.cross else limited,
+        token_bytes=heads * head_bytes(dtype, size, width),
+        reach=mixer.window or mixer.chunk or 0,
+        heads=heads,
+        width=width,
+    )
+
+
+def latent_specs(mixer: Mla, dtype: str, size: float) -> tuple[CacheSpec, ...]:
+    """One latent of kv_lora_rank + rope per token, the same on every GPU, and the indexer's keys.
+
+    (512 + 64) x 2 B x 61 layers = 70,272 B per token for DeepSeek R1 in bfloat16; 656 B per layer
+    as fp8_ds_mla; indexer 128 + 4 B. Source: MLAAttentionSpec, mla_attention.py (0.33).
+    """
+    width = mixer.kv_lora_rank + mixer.qk_rope_head_dim
+    latent = LATENT_BYTES.get(dtype) or head_bytes(dtype, size, width)
+    found = CacheSpec(kind="full", token_bytes=latent, width=width, latent=True)
+    if not mixer.index_heads or not mixer.index_head_dim or mixer.index_shared:
+        return (found,)
+    groups = ceil(mixer.index_head_dim / INDEX_GROUP)
+    keys = mixer.index_head_dim + INDEX_SCALE_BYTES * groups
+    return (found, CacheSpec(kind="full", token_bytes=keys, width=keys, latent=True))
+
+
+def state_spec(mixer: StateSpace, tensor: int, model_size: float) -> CacheSpec:
+    """Convolution and recurrent state of one request and layer, split over `tensor` GPUs.
+
+    conv = channels / tp x (kernel - 1) in the model's dtype; recurrent state by kind:
+    gdn, kda: v_heads / tp x v_dim x k_dim; mamba2: heads / tp x head_dim x state_size;
+    mamba1: intermediate / tp x state_size; lightning: heads / tp x dim x dim; short_conv: none.
+    Source: vllm/model_executor/layers/mamba/mamba_utils.py:MambaStateShapeCalculator (0.33).
+    """
+    channels = conv_channels(mixer, tensor) // tensor
+    conv = channels * (mixer.conv_kernel - 1) * model_size
+    cells = mixer.num_v_heads // tensor * mixer.v_head_dim * mixer.k_head_dim
+    size = ELEMENT_BYTES[mixer.state_dtype] if mixer.state_dtype else default_state(mixer.kind)
+    recurrent = 0.0 if mixer.kind == "short_conv" else cells * (size or model_size)
+    return CacheSpec(kind="state", state_bytes=int(conv + recurrent))
+
+
+def default_state(kind: str) -> float | None:
+    """KDA keeps float32 states unless told otherwise (mamba_utils.py:kda_state_dtype, 0.33)."""
+    return 4.0 if kind == "kda" else None
+
+
+def conv_channels(mixer: StateSpace, tensor: int) -> int:
+    """Channels of the causal convolution over all GPUs.
+
+    gdn, kda: 2 x k_heads x k_dim + v_heads x v_dim; mamba2: intermediate + 2 x groups x state, the
+    groups filled up to the GPUs; mamba1, short_conv: the inner size; lightning has none.
+    """
+    inner = mixer.num_v_heads * mixer.v_head_dim
+    keys = mixer.num_k_heads * mixer.k_head_dim
+    spare = 0 if mixer.num_k_heads % tensor == 0 else tensor - mixer.num_k_heads
+    return {
+        "gdn": inner + 2 * keys,
+        "kda": inner + 2 * keys,
+        "mamba2": inner + 2 * (mixer.num_k_heads + spare) * mixer.k_head_dim,
+        "mamba1": inner,
+        "short_conv": inner,
+        "lightning": 0,
+    }[mixer.kind]
+
+
+def layer_specs(
+    layer: Layer, tensor: int, dtype: str, size: float, model_size: float
+) -> tuple[CacheSpec, ...]:
+    """The caches of one decoder layer: none, one, or two (indexer; parallel state)."""
+    mixer = layer.mixer
+    found: tuple[CacheSpec, ...] = ()
+    if isinstance(mixer, Attention) and not mixer.shares_kv:
+        found = (attention_spec(mixer, tensor, dtype, size),)
+    elif isinstance(mixer, Mla):
+        found = latent_specs(mixer, dtype, size)
+    elif isinstance(mixer, StateSpace):
+        found = (state_spec(mixer, tensor, model_size),)
+    return (*found, state_spec(layer.parallel, tensor, model_size)) if layer.parallel else found
+
+
+def cache_specs(
+    shape: ModelShape, parallelism: Parallelism, serving: Serving, engine: EngineLimits
+) -> tuple[tuple[CacheSpec, ...], ...]:
+    """The caches of each layer in order. Equal layers are one object and are worked out once."""
+    dtype = cache_dtype(shape, serving, engine)
+    size = 0.0 if dtype in LATENT_BYTES else element_bytes(dtype, shape, serving)
+    model_size = element_bytes("auto", shape, serving)
+    tensor = parallelism.attention_tensor
+    made = {
+        key: layer_specs(layer, tensor, dtype, size, model_size)
+        for key, layer in {id(layer): layer for layer in shape.layers}.items()
+    }
+    return tuple(made[id(layer)] for layer in shape.layers)
+
+
+def bytes_per_token(specs: tuple[tuple[CacheSpec, ...], ...]) -> int:
+    """Bytes that one more token takes if every layer whose cache grows counts in full."""
+    return sum(spec.token_bytes for layer in specs for spec in layer if spec.kind != "cross")
