@@ -1,0 +1,429 @@
+"""Decoder families with softmax attention: dense, experts, latent attention.
+
+Sources: the modeling files of transformers 5.19 and vllm/model_executor/models (0.32).
+"""
+
+from collections.abc import Mapping
+
+from krm_fn.catalog.architectures import layer_types as types
+from krm_fn.catalog.architectures import mixers
+from krm_fn.catalog.architectures.config import Config
+from krm_fn.catalog.architectures.family import Family, Mixer
+from krm_fn.catalog.architectures.feed_forward import dense, experts
+from krm_fn.catalog.architectures.mixers import attention
+from krm_fn.catalog.shape import Dense
+
+_AB = "attention_bias"
+
+LLAMA = Family(
+    types=types.windowed,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB),
+    feed_forward=dense(bias="mlp_bias"),
+)
+QWEN2 = Family(types=types.if_used, mixer=attention(qkv_bias=True), feed_forward=dense())
+QWEN3 = Family(
+    types=types.if_used,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB, qk_norm=True),
+    feed_forward=dense(),
+)
+GEMMA = Family(
+    types=types.full,
+    mixer=attention(),
+    feed_forward=dense(),
+    tie=True,
+    defaults={"head_dim": 256},
+)
+GEMMA2 = Family(
+    types=types.alternating,
+    mixer=attention(),
+    feed_forward=dense(),
+    norms=4,
+    tie=True,
+    defaults={"head_dim": 256, "sliding_window": 4096},
+)
+# transformers: configuration_gemma3.py; real files leave out what equals these
+GEMMA3 = Family(
+    types=types.every(6, "sliding_window_pattern"),
+    mixer=attention(qk_norm=True),
+    feed_forward=dense(),
+    norms=4,
+    tie=True,
+    ropes=2,
+    defaults={
+        "vocab_size": 262208,
+        "head_dim": 256,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 131072,
+        "sliding_window": 4096,
+    },
+)
+
+
+def _gemma4_layer(config: Config, _: int) -> int:
+    """The layer's scalar; with experts two more norms per expert path and the router's scales.
+
+    transformers 5.19 Gemma4TextDecoderLayer: layer_scalar, three extra feed-forward norms, router
+    scale (hidden) and per-expert scale.
+    """
+    if not config.get("enable_moe_block"):
+        return 1
+    return 1 + 4 * config.number("hidden_size") + config.number("num_experts")
+
+
+GEMMA4 = Family(
+    types=types.every(6, "sliding_window_pattern"),
+    mixer=mixers.gemma4,
+    feed_forward=dense(),
+    norms=4,
+    tie=True,
+    ropes=2,
+    layer_other=_gemma4_layer,
+    defaults={"vocab_size": 262144, "head_dim": 256, "sliding_window": 512},
+)
+PHI = Family(
+    types=types.full,
+    mixer=attention(qkv_bias=True, o_bias=True),
+    feed_forward=dense(gated=False, bias=True, factor=4),
+    final_norms=2,
+    lm_head_bias=True,
+)
+GLM4 = Family(types=types.full, mixer=attention(qkv_bias=_AB), feed_forward=dense(), norms=4)
+STARCODER2 = Family(
+    types=types.windowed,
+    mixer=attention(qkv_bias="use_bias", o_bias="use_bias"),
+    feed_forward=dense(gated=False, bias="use_bias"),
+    norms=4,
+    final_norms=2,
+    tie=True,
+    defaults={"use_bias": True},
+)
+_BIASED = attention(qkv_bias=True, o_bias=True)
+_PLAIN_FFN = dense(gated=False, bias=True, factor=4)
+GPT_NEOX = Family(types=types.full, mixer=_BIASED, feed_forward=_PLAIN_FFN, norms=4, final_norms=2)
+GPT2 = Family(
+    types=types.full,
+    mixer=_BIASED,
+    feed_forward=_PLAIN_FFN,
+    norms=4,
+    final_norms=2,
+    tie=True,
+    positions=0,
+)
+OPT = Family(
+    types=types.full,
+    mixer=_BIASED,
+    feed_forward=_PLAIN_FFN,
+    norms=4,
+    final_norms=2,
+    tie=True,
+    positions=2,
+)
+BLOOM = Family(
+    types=types.full,
+    mixer=_BIASED,
+    feed_forward=_PLAIN_FFN,
+    norms=4,
+    final_norms=2,
+    embedding_norms=2,
+    tie=True,
+    defaults={"max_position_embeddings": 2048},
+)
+FALCON = Family(
+    types=types.full,
+    mixer=attention(qkv_bias="bias", o_bias="bias"),
+    feed_forward=dense(gated=False, bias="bias", factor=4),
+    norms=2,
+    final_norms=2,
+    tie=True,
+    defaults={"max_position_embeddings": 2048},
+)
+COHERE = Family(
+    types=types.full,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB, qk_norm="use_qk_norm"),
+    feed_forward=dense(),
+    norms=1,
+    tie=True,
+)
+COHERE2 = Family(
+    types=types.every(4, "sliding_window_pattern"),
+    mixer=attention(qkv_bias=_AB, o_bias=_AB),
+    feed_forward=dense(),
+    norms=1,
+    tie=True,
+)
+_OLMO_ATTENTION = attention(qkv_bias=_AB, o_bias=_AB, qk_norm=True, whole_norm=True)
+OLMO2 = Family(types=types.full, mixer=_OLMO_ATTENTION, feed_forward=dense())
+OLMO3 = Family(
+    types=types.every(4, "sliding_window_pattern"), mixer=_OLMO_ATTENTION, feed_forward=dense()
+)
+STABLELM = Family(
+    types=types.full,
+    mixer=attention(qkv_bias="use_qkv_bias"),
+    feed_forward=dense(),
+    norms=4,
+    final_norms=2,
+)
+NEMOTRON4 = Family(
+    types=types.full,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB),
+    feed_forward=dense(gated=False, bias="mlp_bias"),
+    norms=4,
+    final_norms=2,
+)
+EXAONE4 = Family(types=types.exaone, mixer=attention(qk_norm=True), feed_forward=dense())
+SEED = Family(
+    types=types.full,
+    mixer=attention(qkv_bias=_AB, o_bias="attention_out_bias"),
+    feed_forward=dense(bias="mlp_bias"),
+)
+ARCEE = Family(
+    types=types.full,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB),
+    feed_forward=dense(gated=False, bias="mlp_bias"),
+)
+CHATGLM = Family(
+    types=types.full,
+    mixer=attention(qkv_bias="add_qkv_bias"),
+    feed_forward=dense(bias="add_bias_linear"),
+)
+APERTUS = Family(
+    types=types.full,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB, qk_norm=True),
+    feed_forward=dense(gated=False, bias="mlp_bias"),
+    layer_other=lambda _, __: 2,
+)
+MLLAMA = Family(
+    types=types.cross,
+    mixer=mixers.by_kind({types.CROSS: attention(qk_norm=True)}, attention()),
+    feed_forward=dense(),
+    defaults={"cross_attention_layers": [3, 8, 13, 18, 23, 28, 33, 38]},
+)
+
+
+def _nas_ffn(config: Config, index: int) -> Dense | None:
+    """Nemotron-NAS: width = 2/3 x ffn_mult x hidden size, rounded up to a multiple of 256."""
+    block = (config.get("block_configs") or [{}])[index].get("ffn", {})
+    if block.get("no_op"):
+        return None
+    width = int(2 * float(block.get("ffn_mult", 0)) * config.number("hidden_size") / 3)
+    return Dense(intermediate_size=-(-width // 256) * 256)
+
+
+DECILM = Family(types=types.full, mixer=mixers.decilm, feed_forward=_nas_ffn)
+
+
+MIXTRAL = Family(types=types.windowed, mixer=attention(), feed_forward=experts())
+QWEN2_MOE = Family(
+    types=types.if_used,
+    mixer=attention(qkv_bias="qkv_bias"),
+    feed_forward=experts(shared_gate=True),
+    defaults={"qkv_bias": True},
+)
+QWEN3_MOE = Family(
+    types=types.if_used,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB, qk_norm=True),
+    feed_forward=experts(),
+)
+LLAMA4 = Family(
+    types=types.llama4,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB),
+    feed_forward=experts(dense_size="intermediate_size_mlp"),
+    defaults={"num_shared_experts": 1, "attention_chunk_size": 8192},
+)
+GPT_OSS = Family(
+    types=types.every(2, "sliding_window_pattern"),
+    mixer=attention(qkv_bias=_AB, o_bias=_AB, sinks=True),
+    feed_forward=experts(bias=True, router_bias=True),
+    defaults={"attention_bias": True, "sliding_window": 128},
+)
+GLM4_MOE = Family(
+    types=types.full,
+    mixer=attention(qkv_bias=_AB, qk_norm="use_qk_norm"),
+    feed_forward=experts(router_bias=True),
+)
+MINIMAX_M2 = Family(
+    types=types.full,
+    mixer=attention(qk_norm="use_qk_norm", whole_norm=True),
+    feed_forward=experts(router_bias="use_routing_bias"),
+    defaults={"use_qk_norm": True, "use_routing_bias": True},
+)
+MINIMAX_M3 = Family(
+    types=types.full,
+    mixer=mixers.minimax_m3,
+    feed_forward=experts(router_bias="use_routing_bias", dense_size="dense_intermediate_size"),
+)
+ERNIE_MOE = Family(
+    types=types.full,
+    mixer=attention(qkv_bias="use_bias", o_bias="use_bias"),
+    feed_forward=experts(router_bias=True, bias="use_bias"),
+    tie=True,
+)
+ERNIE = Family(
+    types=types.full,
+    mixer=attention(qkv_bias="use_bias", o_bias="use_bias"),
+    feed_forward=dense(bias="use_bias"),
+    tie=True,
+)
+HUNYUAN = Family(
+    types=types.full,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB, qk_norm="use_qk_norm"),
+    feed_forward=dense(),
+)
+HUNYUAN_MOE = Family(
+    types=types.full,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB, qk_norm="use_qk_norm"),
+    feed_forward=experts(shared_of="intermediate_size"),
+)
+HY3 = Family(
+    types=types.full,
+    mixer=attention(qk_norm=True),
+    feed_forward=experts(router_bias=True),
+)
+DOTS1 = Family(
+    types=types.if_used,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB, qk_norm=True),
+    feed_forward=experts(router_bias=True),
+)
+MIMO_V2 = Family(
+    types=types.binary_pattern, mixer=mixers.mimo_v2, feed_forward=experts(router_bias=True)
+)
+STEP3P5 = Family(types=types.full, mixer=mixers.step3p5, feed_forward=experts(router_bias=True))
+GRANITE_MOE = Family(
+    types=types.full, mixer=attention(qkv_bias=_AB, o_bias=_AB), feed_forward=experts(), tie=True
+)
+OLMOE = Family(types=types.full, mixer=_OLMO_ATTENTION, feed_forward=experts())
+PHIMOE = Family(
+    types=types.windowed,
+    mixer=attention(qkv_bias=_AB, o_bias=_AB),
+    feed_forward=experts(),
+    norms=4,
+    final_norms=2,
+    lm_head_bias="lm_head_bias",
+)
+DEEPSEEK = Family(types=types.full, mixer=attention(), feed_forward=experts())
+BAILING_MOE = Family(
+    types=types.full,
+    mixer=attention(qkv_bias="use_qkv_bias", o_bias="use_bias", qk_norm="use_qk_norm"),
+    feed_forward=experts(router_bias="moe_router_enable_expert_bias"),
+)
+DEEPSEEK_V2 = Family(types=types.full, mixer=mixers.mla, feed_forward=experts())
+DEEPSEEK_V3 = Family(types=types.full, mixer=mixers.mla, feed_forward=experts(router_bias=True))
+MISTRAL4 = Family(types=types.full, mixer=mixers.mla, feed_forward=experts())
+MINICPM3 = Family(types=types.full, mixer=mixers.mla, feed_forward=dense(), tie=True)
+
+
+def _hyper_layer(config: Config, _: int) -> int:
+    """Hyper-connections of DeepSeek V4, before attention and before the experts.
+
+    mix = (2 + m) m; each has a mix x (m hidden) matrix, mix offsets, 3 scales; m = `hc_mult`.
+    """
+    m, hidden = config.number("hc_mult", 4), config.number("hidden_size")
+    mix = (2 + m) * m
+    return 2 * (mix * m * hidden + mix + 3)
+
+
+def _hyper_head(config: Config) -> int:
+    """The head's connection: m x (m hidden) + m + 1; and the token-to-expert tables."""
+    m, hidden = config.number("hc_mult", 4), config.number("hidden_size")
+    return m * m * hidden + m + 1
+
+
+DEEPSEEK_V4 = Family(
+    types=types.only(types.FULL),
+    mixer=mixers.deepseek_v4,
+    feed_forward=experts(router_bias=True),
+    layer_other=_hyper_layer,
+    other=_hyper_head,
+)
+
+_keyed = attention(qkv_bias=_AB, o_bias=_AB, qk_norm="use_qk_norm")
+
+
+def _by_its_keys(config: Config, index: int, kind: str) -> Mixer:
+    """Latent attention where the config has a latent, else attention with the biases it states."""
+    return (mixers.mla if config.get("kv_lora_rank") else _keyed)(config, index, kind)
+
+
+GENERIC = Family(types=types.windowed, mixer=_by_its_keys, feed_forward=experts(bias="mlp_bias"))
+
+FAMILIES: Mapping[str, Family] = {
+    "LlamaForCausalLM": LLAMA,
+    "MistralForCausalLM": LLAMA,
+    "Ministral3ForCausalLM": LLAMA,
+    "MinistralForCausalLM": LLAMA,
+    "Phi3ForCausalLM": LLAMA,
+    "GraniteForCausalLM": LLAMA,
+    "InternLM2ForCausalLM": LLAMA,
+    "InternLM3ForCausalLM": LLAMA,
+    "BaichuanForCausalLM": LLAMA,
+    "AquilaForCausalLM": LLAMA,
+    "MiniCPMForCausalLM": LLAMA,
+    "SmolLM3ForCausalLM": LLAMA,
+    "ExaoneForCausalLM": LLAMA,
+    "Qwen2ForCausalLM": QWEN2,
+    "MiMoForCausalLM": QWEN2,
+    "Qwen3ForCausalLM": QWEN3,
+    "GemmaForCausalLM": GEMMA,
+    "Gemma2ForCausalLM": GEMMA2,
+    "Gemma3ForCausalLM": GEMMA3,
+    "Gemma4ForCausalLM": GEMMA4,
+    "PhiForCausalLM": PHI,
+    "GlmForCausalLM": SEED,
+    "Glm4ForCausalLM": GLM4,
+    "ChatGLMModel": CHATGLM,
+    "ChatGLMForConditionalGeneration": CHATGLM,
+    "Starcoder2ForCausalLM": STARCODER2,
+    "GPTNeoXForCausalLM": GPT_NEOX,
+    "GPT2LMHeadModel": GPT2,
+    "GPTBigCodeForCausalLM": GPT2,
+    "OPTForCausalLM": OPT,
+    "BloomForCausalLM": BLOOM,
+    "FalconForCausalLM": FALCON,
+    "CohereForCausalLM": COHERE,
+    "Cohere2ForCausalLM": COHERE2,
+    "Olmo2ForCausalLM": OLMO2,
+    "Olmo3ForCausalLM": OLMO3,
+    "StableLmForCausalLM": STABLELM,
+    "NemotronForCausalLM": NEMOTRON4,
+    "DeciLMForCausalLM": DECILM,
+    "Exaone4ForCausalLM": EXAONE4,
+    "SeedOssForCausalLM": SEED,
+    "ArceeForCausalLM": ARCEE,
+    "ApertusForCausalLM": APERTUS,
+    "Ernie4_5ForCausalLM": ERNIE,
+    "Ernie4_5_ForCausalLM": ERNIE,
+    "HunYuanDenseV1ForCausalLM": HUNYUAN,
+    "MllamaForCausalLM": MLLAMA,
+    "MixtralForCausalLM": MIXTRAL,
+    "Qwen2MoeForCausalLM": QWEN2_MOE,
+    "Qwen3MoeForCausalLM": QWEN3_MOE,
+    "Llama4ForCausalLM": LLAMA4,
+    "GptOssForCausalLM": GPT_OSS,
+    "Glm4MoeForCausalLM": GLM4_MOE,
+    "MiniMaxM2ForCausalLM": MINIMAX_M2,
+    "MiniMaxM3ForCausalLM": MINIMAX_M3,
+    "MiniMaxM3SparseForCausalLM": MINIMAX_M3,
+    "Ernie4_5_MoeForCausalLM": ERNIE_MOE,
+    "HunYuanMoEV1ForCausalLM": HUNYUAN_MOE,
+    "HYV3ForCausalLM": HY3,
+    "Dots1ForCausalLM": DOTS1,
+    "MiMoV2FlashForCausalLM": MIMO_V2,
+    "Step3p5ForCausalLM": STEP3P5,
+    "Step3p7FlashForCausalLM": STEP3P5,
+    "GraniteMoeForCausalLM": GRANITE_MOE,
+    "GraniteMoeSharedForCausalLM": GRANITE_MOE,
+    "OlmoeForCausalLM": OLMOE,
+    "PhiMoEForCausalLM": PHIMOE,
+    "DeepseekForCausalLM": DEEPSEEK,
+    "BailingMoeForCausalLM": BAILING_MOE,
+    "BailingMoeV2ForCausalLM": BAILING_MOE,
+    "DeepseekV2ForCausalLM": DEEPSEEK_V2,
+    "DeepseekV3ForCausalLM": DEEPSEEK_V3,
+    "DeepseekV32ForCausalLM": DEEPSEEK_V3,
+    "GlmMoeDsaForCausalLM": DEEPSEEK_V3,
+    "Glm4MoeLiteForCausalLM": DEEPSEEK_V3,
+    "Mistral4ForCausalLM": MISTRAL4,
+    "MiniCPM3ForCausalLM": MINICPM3,
+    "DeepseekV4ForCausalLM": DEEPSEEK_V4,
+}

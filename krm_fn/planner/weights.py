@@ -1,0 +1,285 @@
+"""Exact arithmetic of weights: parameters, bytes of a checkpoint, bytes per GPU and stage."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import ceil
+
+from krm_fn.catalog.shape import Layer, ModelShape, Quantization
+from krm_fn.planner.plan import Parallelism
+from krm_fn.planner.storage import (
+    ITEMSIZE,
+    ON_THE_FLY,
+    Patterns,
+    loaded_itemsize,
+    quantised,
+    tensor_bytes,
+)
+from krm_fn.planner.tensors import Tensor, first_tensors, last_tensors, layer_tensors
+
+VOCAB_PADDING = 64  # vllm/model_executor/layers/vocab_parallel_embedding.py (0.32), SGLang the same
+_ATTENTION = frozenset({"attention", "mla", "state"})
+
+Stored = tuple[tuple[Tensor, Quantization | None], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Split:
+    """How many GPUs share each kind of tensor."""
+
+    tensor: int = 1
+    attention: int = 1
+    embedding: int = 1
+    experts: int = 1
+    expert_tensor: int = 1
+    padding: int = VOCAB_PADDING
+
+
+def tensors(shape: ModelShape) -> tuple[Tensor, ...]:
+    """Every tensor of the model, in order; those of decoder layers carry their index."""
+    inside = (
+        replace(tensor, layer=index, name=f"layers.{index}.{tensor.name}")
+        for index, layer in enumerate(shape.layers)
+        for tensor in layer_tensors(layer, shape.hidden_size)
+    )
+    return (*first_tensors(shape), *inside, *last_tensors(shape))
+
+
+def _per_layer(shape: ModelShape) -> Iterator[tuple[Layer, int]]:
+    yield from Counter(shape.layers).items()
+
+
+def parameters(shape: ModelShape) -> int:
+    """All parameters; tied ones once, draft (MTP) layers not."""
+    ends = (*first_tensors(shape), *last_tensors(shape))
+    layers = (
+        count * tensor.parameters
+        for layer, count in _per_layer(shape)
+        for tensor in layer_tensors(layer, shape.hidden_size)
+    )
+    return sum(tensor.parameters for tensor in ends) + sum(layers)
+
+
+def parameters_by_class(shape: ModelShape) -> Mapping[str, int]:
+    """Parameters of each tensor class."""
+    found: Counter[str] = Counter()
+    for tensor in (*first_tensors(shape), *last_tensors(shape)):
+        found[tensor.cls] += tensor.parameters
+    for layer, count in _per_layer(shape):
+        for tensor in layer_tensors(layer, shape.hidden_size):
+            found[tensor.cls] += count * tensor.parameters
+    return dict(found)
+
+
+def active_parameters(shape: ModelShape) -> int:
+    """Parameters that one token uses: all, with only its own experts of each layer."""
+    return parameters(shape) - sum(
+        count * _idle(layer, shape.hidden_size) for layer, count in _per_layer(shape)
+    )
+
+
+def _idle(layer: Layer, hidden: int) -> int:
+    routed = [tensor for tensor in layer_tensors(layer, hidden) if tensor.experts]
+    if not routed:
+        return 0
+    used = getattr(layer.ffn, "experts_per_token", 0)
+    return sum(t.parameters // t.count * (t.count - used) for t in routed)
+
+
+def layout(shape: ModelShape, quantization: str | None = None) -> Quantization | None:
+    """The checkpoint's own layout, else that of on-the-fly quantisation by an engine's name."""
+    if shape.quantization or not quantization or quantization == "auto":
+        return shape.quantization
+    if quantization not in ON_THE_FLY:
+        names = ", ".join(ON_THE_FLY)
+        raise ValueError(
+            f'a 16-bit checkpoint can be quantised while loading by {names}; got "{quantization}"'
+        )
+    return ON_THE_FLY[quantization]
+
+
+@lru_cache(maxsize=128)
+def _stored(
+    shape: ModelShape, chosen: Quantization | None
+) -> tuple[tuple[Stored, ...], tuple[int, ...], Stored, Stored]:
+    """Kinds of layers with the layout of each tensor, the kind of each layer, and the two ends."""
+    decide = _Decision(chosen)
+    kinds: dict[Stored, int] = {}
+    known: dict[tuple[Layer, int | None], int] = {}
+    order = []
+    for index, layer in enumerate(shape.layers):
+        key = (layer, index if decide.by_layer else None)
+        if key not in known:
+            pairs = decide.pairs(layer_tensors(layer, shape.hidden_size), f"layers.{index}.")
+            known[key] = kinds.setdefault(pairs, len(kinds))
+        order.append(known[key])
+    ends = (decide.pairs(x, "") for x in (first_tensors(shape), last_tensors(shape)))
+    return tuple(kinds), tuple(order), *ends  # type: ignore[return-value]
+
+
+class _Decision:
+    """Which layout each module of a checkpoint has."""
+
+    def __init__(self, chosen: Quantization | None) -> None:
+        self._main = chosen
+        self._kept = Patterns(chosen.kept) if chosen and chosen.kept else None
+        overrides = chosen.overrides if chosen else ()
+        groups: dict[Quantization, list[str]] = {}
+        for pattern, other in overrides:
+            groups.setdefault(other, []).append(pattern)
+        self._overrides = [(Patterns(tuple(names)), other) for other, names in groups.items()]
+        named = (*(chosen.kept if chosen else ()), *(pattern for pattern, _ in overrides))
+        self.by_layer = any(character.isdigit() for name in named for character in name)
+
+    def pairs(self, found: tuple[Tensor, ...], prefix: str) -> Stored:
+        return tuple((tensor, self._of(tensor, prefix + tensor.name)) for tensor in found)
+
+    def _of(self, tensor: Tensor, name: str) -> Quantization | None:
+        if self._main is None or not tensor.linear:
+            return None
+        if self._kept and self._kept.match(name):
+            return None
+        for patterns, other in self._overrides:
+            if patterns.match(name):
+                return other
+        return self._main if quantised(tensor, self._main) and self._main.bits < 16 else None
+
+
+def checkpoint_bytes(shape: ModelShape) -> int:
+    """Bytes of the weights in the files, in the dtype they are stored in; without draft layers."""
+    kinds, order, first, last = _stored(shape, shape.quantization)
+    itemsize = ITEMSIZE.get(shape.dtype, 2)
+    counts = Counter(order)
+    sizes = [sum(_bytes(pair, Split(padding=1), itemsize) for pair in kind) for kind in kinds]
+    ends = sum(_bytes(pair, Split(padding=1), itemsize) for pair in (*first, *last))
+    return ends + sum(counts[i] * size for i, size in enumerate(sizes))
+
+
+def draft_bytes(shape: ModelShape) -> int:
+    """About what the draft (MTP) layers add to the files: the last layer again, and a projection.
+
+    DeepSeek V3: one decoder layer, eh_proj of hidden x 2 hidden and three norms per draft layer.
+    """
+    if not shape.mtp_layers or not shape.layers:
+        return 0
+    kinds, order, _, _ = _stored(shape, shape.quantization)
+    itemsize = ITEMSIZE.get(shape.dtype, 2)
+    layer = sum(_bytes(pair, Split(padding=1), itemsize) for pair in kinds[order[-1]])
+    return shape.mtp_layers * (layer + 2 * shape.hidden_size**2 * itemsize)
+
+
+def split(parallelism: Parallelism, *, experts_span_data: bool = False) -> Split:
+    """Who shares what.
+
+    Expert parallelism spreads whole experts; what is left of the tensor group splits each of them.
+    With `experts_span_data` (vLLM) the experts of all data-parallel ranks form one group:
+    vllm/model_executor/layers/fused_moe/config.py:FusedMoEParallelConfig.make (0.32). With DP
+    attention (SGLang) attention weights are split over `attention_tensor` GPUs only and the
+    embedding is on every GPU.
+    """
+    group = parallelism.tensor * (parallelism.data if experts_span_data else 1)
+    return Split(
+        tensor=parallelism.tensor,
+        attention=parallelism.attention_tensor,
+        embedding=1 if parallelism.attention_data > 1 else parallelism.tensor,
+        experts=parallelism.expert,
+        expert_tensor=max(1, group // parallelism.expert),
+    )
+
+
+def _local(tensor: Tensor, by: Split) -> tuple[int, int, int]:
+    """Rows, columns and count of a tensor on one GPU (the one with the most)."""
+    rows, columns, count = tensor.rows, tensor.columns, tensor.count
+    ways = by.attention if tensor.cls in _ATTENTION else by.tensor
+    if tensor.experts:
+        ways, count = by.expert_tensor, ceil(count / by.experts)
+    if tensor.shard == "vocab":
+        ways = by.embedding if tensor.cls == "embedding" else by.tensor
+        rows = ceil(ceil(rows / by.padding) * by.padding / ways)
+    elif tensor.shard == "kv_heads":
+        rows = rows // tensor.heads * ceil(tensor.heads / ways)
+    elif tensor.shard == "column":
+        rows = ceil(rows / ways)
+    elif tensor.shard == "row":
+        columns = ceil(columns / ways)
+    return rows, columns, count
+
+
+def _bytes(pair: tuple[Tensor, Quantization | None], by: Split, itemsize: int) -> int:
+    tensor, stored = pair
+    rows, columns, count = _local(tensor, by)
+    return count * tensor_bytes(rows, columns, stored, tensor.itemsize or itemsize)
+
+
+def _absorbed(pairs: Stored, by: Split) -> int:
+    """16-bit copies of MLA's kv_b that both engines keep where it is quantised, bytes.
+
+    vllm/model_executor/layers/attention/mla_attention.py:process_weights_after_loading (0.32):
+    W_UK_T and W_UV are views of a 16-bit kv_b and copies of a quantised one.
+    """
+    found = (t for t, stored in pairs if stored and t.name.endswith("kv_b_proj"))
+    return sum(2 * rows * columns for rows, columns, _ in (_local(t, by) for t in found))
+
+
+def stage_sizes(num_layers: int, stages: int) -> tuple[int, ...]:
+    """Layers per pipeline stage: what is left over goes to the stages before the last.
+
+    vllm/distributed/utils.py:get_pp_indices (0.32).
+    """
+    base, rest = divmod(num_layers, stages)
+    sizes = [base] * stages
+    for i in range(2, rest + 2):
+        sizes[-i] += 1
+    return tuple(sizes)
+
+
+def rope_bytes(shape: ModelShape, itemsize: int = 2) -> int:
+    """Cos and sin tables: positions x dimensions x bytes, once per distinct rotary embedding."""
+    tables = shape.rope_caches or ((shape.max_position_embeddings, shape.rope_dims),)
+    return sum(positions * dims * itemsize for positions, dims in tables)
+
+
+def weights_bytes(
+    shape: ModelShape,
+    parallelism: Parallelism,
+    *,
+    total_bytes: int | None = None,
+    quantization: str | None = None,
+    dtype: str | None = None,
+    experts_span_data: bool = False,
+) -> tuple[int, ...]:
+    """Bytes of weights on one GPU of each pipeline stage, as "Model loading took" means it.
+
+    Parameters split as the engines do, vocabulary padded to 64, K and V copied when there are more
+    GPUs than KV heads, plus the rotary tables. `total_bytes` = what the checkpoint's files hold;
+    it wins over the shape: every class is scaled to it. `quantization` = on-the-fly, of a 16-bit
+    checkpoint. `dtype` = stated by the user.
+    """
+    kinds, order, first, last = _stored(shape, layout(shape, quantization))
+    by, itemsize = (
+        split(parallelism, experts_span_data=experts_span_data),
+        loaded_itemsize(shape.dtype, dtype),
+    )
+    sizes = [
+        sum(_bytes(pair, by, itemsize) for pair in kind) + _absorbed(kind, by) for kind in kinds
+    ]
+    stages, start = [], 0
+    for count in stage_sizes(len(order), parallelism.pipeline):
+        stages.append(sum(sizes[kind] for kind in order[start : start + count]))
+        start += count
+    stages[0] += sum(_bytes(pair, by, itemsize) for pair in first)
+    stages[-1] += sum(_bytes(pair, by, itemsize) for pair in last)
+    if parallelism.pipeline > 1 and shape.tie_word_embeddings and shape.lm_head:
+        stages[-1] += _bytes(first[0], by, itemsize)
+    scale = _scale(shape, total_bytes)
+    return tuple(round(stage * scale) + rope_bytes(shape) for stage in stages)
+
+
+def _scale(shape: ModelShape, total: int | None) -> float:
+    """Files over shape; draft layers in the files do not count if they explain the rest."""
+    if not total:
+        return 1.0
+    expected, draft = checkpoint_bytes(shape), draft_bytes(shape)
+    nearest = min((total, total - draft), key=lambda held: abs(held - expected))
+    return nearest / expected
