@@ -106,7 +106,7 @@ def mock_latencies(
 ) -> MockLatencies:
     """Latencies of the planned engine for a mock; the factor is ITL at capacity over ITL alone."""
     s = speed(question, parallelism, serving, memory)
-    alone, full = estimate_at(s, 1), estimate_at(s, s.capacity)
+    alone, full = estimate_at(s, 1), estimate_at(s, s.safe)
     prompt = alone.prefill_seconds_per_token * max(1.0, s.workload.input_tokens - s.cached)
     grown = full.itl_seconds / alone.itl_seconds if alone.itl_seconds else 1.0
     return MockLatencies(
@@ -134,10 +134,10 @@ def _missed(workload: Workload, at: Estimate) -> Literal["ttft", "itl"] | None:
 
 def _largest(s: Speed) -> tuple[int, Limit]:
     """The largest concurrency within the objectives, and what the next one would miss."""
-    missed = _missed(s.workload, estimate_at(s, s.capacity))
+    missed = _missed(s.workload, estimate_at(s, s.safe))
     if missed is None:
-        return s.capacity, "kv" if s.capacity_bound == "kv" else "max_num_seqs"
-    low, high = 1, s.capacity
+        return s.safe, "kv" if s.capacity_bound == "kv" else "max_num_seqs"
+    low, high = 1, s.safe
     while high - low > 1:
         middle = (low + high) // 2
         now = _missed(s.workload, estimate_at(s, middle))

@@ -37,8 +37,10 @@ _WIDE_TTFT_INTERVAL, _WIDE_ITL_INTERVAL = (0.5, 2.0), (0.6, 1.6)
 class Speed:
     """All that does not depend on the concurrency: prepared once, asked often.
 
-    `capacity` = requests that can run at once in the replica; `capacity_bound` = what ends it, the
-    KV cache ("kv") or max_num_seqs ("queue").
+    `capacity` = requests that run at once in the replica, with answers half done on average: two
+    H100 with room for 27 complete requests of Llama-70B ran about 58 (perf-measured.csv p03711).
+    `safe` = requests that fit with all answers complete, so that none is ever preempted.
+    `capacity_bound` = what ends them, the KV cache ("kv") or max_num_seqs ("queue").
     """
 
     work: Work
@@ -48,6 +50,7 @@ class Speed:
     workload: Workload
     embeds: bool
     capacity: int
+    safe: int
     capacity_bound: Bound
     provenance: str
     wide: bool
@@ -71,9 +74,11 @@ class Speed:
 
     @property
     def prompt_seconds(self) -> float:
-        """P / MFU: a prompt alone, without the overhead."""
-        c = self.constants
-        return self.prefill_compute * (c.prefill_moe if self.work.moe_layers else c.prefill)
+        """A prompt alone, without the overhead: the longer of P / MFU and reading the weights."""
+        c, new = self.constants, max(1.0, self.workload.input_tokens - self.cached)
+        compute = self.prefill_compute * (c.prefill_moe if self.work.moe_layers else c.prefill)
+        read = weights_read_bytes(self.work, self.layout, new) / self.layout.pipeline
+        return max(compute, c.weights * read / self.rates.memory)
 
     @property
     def overhead_seconds(self) -> float:
@@ -96,34 +101,34 @@ def speed(
 ) -> Speed:
     model = work(question.shape, serving.kv_cache_dtype)
     constants, fitted = speed_constants(question.engine.name, question.engine.version)
-    kv = kv_requests(model, parallelism, memory, question.workload)
-    seats = serving.max_num_seqs * parallelism.data
+    load, seats = question.workload, serving.max_num_seqs * parallelism.data
+    full = load.input_tokens + load.output_tokens
+    kv = kv_requests(model, parallelism, memory, full - load.output_tokens / 2)
+    safe = kv_requests(model, parallelism, memory, full)
     return Speed(
         work=model,
         layout=parallelism,
         rates=rates(question.pool, question.shape, parallelism),
         constants=constants,
-        workload=question.workload,
+        workload=load,
         embeds=question.shape.task == "embed",
         capacity=max(1, min(kv, seats)),
-        capacity_bound="kv" if kv <= seats else "queue",
+        safe=max(1, min(safe, seats)),
+        capacity_bound="kv" if safe <= seats else "queue",
         provenance=_provenance(question, parallelism, constants, fitted=fitted),
         wide=_is_wide(question, parallelism) or not fitted,
     )
 
 
-def kv_requests(model: Work, layout: Parallelism, memory: MemoryBudget, workload: Workload) -> int:
-    """Requests of input + output tokens whose KV cache fits in a replica.
+def kv_requests(model: Work, layout: Parallelism, memory: MemoryBudget, tokens: float) -> int:
+    """Requests of `tokens` tokens whose KV cache fits in a replica.
 
     floor(KV bytes of a GPU / (kept bytes of one request / t_attention / pipeline)) x ranks x
     copies. Shared prefixes are counted for each request: which ones are shared is not known.
     """
-    length = workload.input_tokens + workload.output_tokens
-    each = model.kept_bytes(length, layout.attention_tensor) / layout.pipeline
-    if each <= 0:
-        return 2**31
+    each = model.kept_bytes(tokens, layout.attention_tensor) / layout.pipeline
     ranks = layout.attention_data * layout.data
-    return int(max(0, memory.kv_cache_bytes) // each) * ranks
+    return int(max(0, memory.kv_cache_bytes) // each) * ranks if each > 0 else 2**31
 
 
 def decode_seconds(s: Speed, batch: float) -> float:
@@ -206,7 +211,7 @@ def estimate(
     """Speed of one replica under `concurrency` users in a closed loop.
 
     None = what the workload asks of one replica: its concurrency, or what its rate needs, else as
-    many as can run at once.
+    many as fit with complete answers.
     """
     s = speed(question, parallelism, serving, memory)
     users = concurrency or planned_concurrency(s, question.stated.replicas or 1)
@@ -241,7 +246,7 @@ def planned_concurrency(s: Speed, replicas: int) -> int:
     if load.concurrency:
         return max(1, -(-load.concurrency // replicas))
     if not load.requests_per_second:
-        return s.capacity
+        return s.safe
     return least_concurrency(s, load.requests_per_second / replicas)
 
 
@@ -271,12 +276,15 @@ def _bound(s: Speed, concurrency: float) -> Bound:
 
 
 def _is_wide(question: Question, layout: Parallelism) -> bool:
-    """Cases whose measured errors are larger: MoE with EP, 4-bit but NVFP4, AMD, pipelines."""
+    """Cases with larger or no measured errors: MoE with EP, DP attention, 4-bit but NVFP4, AMD, PP.
+
+    Source: performance-model.md 7 and 8.
+    """
     q = question.shape.quantization
     four_bit = q is not None and q.bits < 6 and q.group_size != 16
     spread_experts = question.shape.is_moe and layout.expert > 1
-    amd = question.pool.gpu.vendor != "nvidia"
-    return spread_experts or four_bit or amd or layout.pipeline > 1
+    unusual = layout.pipeline > 1 or layout.attention_data > 1
+    return spread_experts or four_bit or unusual or question.pool.gpu.vendor != "nvidia"
 
 
 def _provenance(
