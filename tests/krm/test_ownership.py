@@ -145,8 +145,8 @@ def test_copy_that_names_us_as_owner_is_not_deleted():
     assert copy in result.items
     assert lines(result) == [
         (
-            "warning: `mine/b.yaml` names Toy/a as its owner, which did not write it and does not need"
-            " it; it stays: remove the annotation `toy.example/owner` or the file"
+            "warning: `mine/b.yaml` names Toy/a as its owner, which did not write it and does not"
+            " need it; it stays: remove the annotation `toy.example/owner` or the file"
         )
     ]
 
