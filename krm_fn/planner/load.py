@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
-from krm_fn.planner.performance import Speed, estimate_at, speed
+from krm_fn.planner.performance import estimate_at
 from krm_fn.planner.plan import (
     Estimate,
     MemoryBudget,
@@ -13,6 +13,7 @@ from krm_fn.planner.plan import (
     Serving,
     Workload,
 )
+from krm_fn.planner.speed import Speed, speed
 from krm_fn.units import milliseconds
 
 Limit = Literal["ttft", "itl", "kv", "max_num_seqs"]

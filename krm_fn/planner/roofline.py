@@ -7,8 +7,9 @@ as the datasheet is right. A replica of `data` copies: everything is per copy un
 from dataclasses import dataclass
 
 from krm_fn.catalog.rows import Flops, Gpu
-from krm_fn.catalog.shape import ModelShape
-from krm_fn.planner.plan import Parallelism, PoolShape
+from krm_fn.catalog.shape import Quantization
+from krm_fn.planner.plan import Parallelism, Question, Serving
+from krm_fn.planner.weights import layout
 from krm_fn.planner.work import Work
 
 _TERA = 1e12
@@ -26,13 +27,15 @@ class Rates:
     nvlink: bool
 
 
-def rates(pool: PoolShape, shape: ModelShape, parallelism: Parallelism) -> Rates:
+def rates(question: Question, parallelism: Parallelism, serving: Serving) -> Rates:
+    pool, shape = question.pool, question.shape
+    dtype = shape.dtype if serving.dtype == "auto" else serving.dtype
     group = parallelism.tensor
     nvlink = pool.interconnect == "nvlink" or (pool.interconnect == "pairs" and group <= 2)
     link = pool.gpu.link_bytes if nvlink else None
     return Rates(
-        packed=packed_rate(pool.gpu.flops, shape),
-        plain=plain_rate(pool.gpu.flops, shape.dtype),
+        packed=packed_rate(pool.gpu.flops, layout(shape, serving.quantization), dtype),
+        plain=plain_rate(pool.gpu.flops, dtype),
         memory=pool.gpu.bandwidth_bytes,
         link=link or _pcie_rate(pool.gpu),
         nvlink=link is not None,
@@ -46,23 +49,22 @@ def plain_rate(flops: Flops, dtype: str) -> float:
     return (rate or 1.0) * _TERA
 
 
-def packed_rate(flops: Flops, shape: ModelShape) -> float:
+def packed_rate(flops: Flops, stored: Quantization | None, dtype: str) -> float:
     """Peak of matrices with quantised weights.
 
     8-bit weights use fp8 (compute capability 8.9 and newer) or int8 units where activations are
     8 bit as well, NVFP4 the fp4 units (10.0 and newer), MXFP4 beside fp4 units the fp8 units;
     int4, and whatever the GPU has no units for, is unpacked to 16 bit.
     """
-    q, plain = shape.quantization, plain_rate(flops, shape.dtype)
-    if q is None:
+    plain = plain_rate(flops, dtype)
+    if stored is None:
         return plain
-    method, eight = q.method.lower(), flops.fp8
-    if q.bits > 6:
-        eight = flops.int8 if "int8" in (q.activations or "") else flops.fp8
+    if stored.bits > 6:
+        eight = flops.int8 if "int8" in (stored.activations or "") else flops.fp8
         return max(plain, (eight or 0) * _TERA)
-    if flops.fp4 and q.group_size == 16:
+    if flops.fp4 and stored.group_size == 16:
         return flops.fp4 * _TERA
-    if flops.fp4 and flops.fp8 and "fp4" in method:
+    if flops.fp4 and flops.fp8 and "mxfp4" in stored.method:
         return flops.fp8 * _TERA
     return plain
 
@@ -72,57 +74,57 @@ def _pcie_rate(gpu: Gpu) -> float:
     return _PCIE_BYTES.get(gpu.pcie, _PCIE_BYTES[4])
 
 
-def weights_read_bytes(work: Work, layout: Parallelism, batch: float) -> float:
+def weights_read_bytes(work: Work, split: Parallelism, batch: float) -> float:
     """Weights that one GPU of each stage reads in a step of `batch` sequences, over all stages.
 
-    W = attention / t_attention + (dense + head) / t + experts x coverage / max(t, EP). The experts
-    see the batch of their whole group, all copies when it is larger than one copy.
+    W = attention / t_attention + (dense + head) / t + replicated + experts x coverage / max(t, EP).
+    The experts see the batch of their whole group, all copies when it is larger than one copy.
     """
-    together = batch * layout.data if layout.expert > layout.tensor else batch
-    experts = work.expert_bytes * work.coverage(together) / max(layout.tensor, layout.expert)
-    rest = (work.dense_bytes + work.head_bytes) / layout.tensor
-    return work.attention_bytes / layout.attention_tensor + rest + experts
+    w = work.weights
+    together = batch * split.data if split.expert > split.tensor else batch
+    experts = w.expert_bytes * work.coverage(together) / max(split.tensor, split.expert)
+    rest = (w.dense_bytes + work.head_bytes) / split.tensor + w.replicated_bytes
+    return w.attention_bytes / split.attention_tensor + rest + experts
 
 
-def cache_read_bytes(work: Work, layout: Parallelism, batch: float, context: float) -> float:
-    """KV cache that one GPU of each stage reads in a step, over all stages.
+def cache_read_bytes(work: Work, split: Parallelism, batch: float, context: float) -> float:
+    """KV cache that one GPU of each stage moves in a step, over all stages.
 
-    K = B/ranks x kv bytes of `context` tokens / min(t_attention, KV heads); the MLA latent is not
-    divided.
+    K = B/ranks x bytes of `context` tokens on one GPU: K and V split over the GPUs as far as there
+    are KV heads, the MLA latent not at all.
     """
-    sequences = max(1.0, batch / layout.attention_data)
-    return sequences * work.read_bytes(context, layout.attention_tensor)
+    return max(1.0, batch / split.attention_data) * work.moved_bytes(context)
 
 
 def decode_compute_seconds(
-    work: Work, layout: Parallelism, rate: Rates, batch: float, context: float
+    work: Work, split: Parallelism, rate: Rates, batch: float, context: float
 ) -> float:
     """2 x active parameters x B / peak, and attention over the context, on t GPUs per stage."""
-    packed = 2 * work.packed_parameters / rate.packed
-    plain = 2 * (work.plain_parameters + work.head_parameters) / rate.plain
+    packed = 2 * work.weights.packed_parameters / rate.packed
+    plain = 2 * (work.weights.plain_parameters + work.head_parameters) / rate.plain
     attention = work.decode_operations(context) / rate.plain
-    return batch * (packed + plain + attention) / layout.tensor
+    return batch * (packed + plain + attention) / split.tensor
 
 
 def prefill_compute_seconds(
-    work: Work, layout: Parallelism, rate: Rates, tokens: float, cached: float
+    work: Work, split: Parallelism, rate: Rates, tokens: float, cached: float
 ) -> float:
     """P = (2 P_active n + attention) / (GPUs x peak) for n = tokens - cached, all stages busy."""
-    new = tokens - cached
-    linear = 2 * (work.packed_parameters / rate.packed + work.plain_parameters / rate.plain)
+    new, w = tokens - cached, work.weights
+    linear = 2 * (w.packed_parameters / rate.packed + w.plain_parameters / rate.plain)
     attention = work.prefill_operations(tokens, cached) / rate.plain
-    return (new * linear + attention) / (layout.tensor * layout.pipeline)
+    return (new * linear + attention) / (split.tensor * split.pipeline)
 
 
-def itl_bound(work: Work, layout: Parallelism, rate: Rates, batch: float, context: float) -> float:
+def itl_bound(work: Work, split: Parallelism, rate: Rates, batch: float, context: float) -> float:
     """Least seconds between two tokens: the larger of memory and compute time of a step."""
-    read = weights_read_bytes(work, layout, batch)
-    read += cache_read_bytes(work, layout, batch, context)
-    return max(read / rate.memory, decode_compute_seconds(work, layout, rate, batch, context))
+    read = weights_read_bytes(work, split, batch)
+    read += cache_read_bytes(work, split, batch, context)
+    return max(read / rate.memory, decode_compute_seconds(work, split, rate, batch, context))
 
 
-def ttft_bound(work: Work, layout: Parallelism, rate: Rates, tokens: float, cached: float) -> float:
+def ttft_bound(work: Work, split: Parallelism, rate: Rates, tokens: float, cached: float) -> float:
     """Least seconds to the first token: the prompt's operations, or the weights read once."""
-    compute = prefill_compute_seconds(work, layout, rate, tokens, cached)
-    read = weights_read_bytes(work, layout, max(1.0, tokens - cached))
-    return max(compute, read / layout.pipeline / rate.memory)
+    compute = prefill_compute_seconds(work, split, rate, tokens, cached)
+    read = weights_read_bytes(work, split, max(1.0, tokens - cached))
+    return max(compute, read / split.pipeline / rate.memory)

@@ -124,7 +124,8 @@ def serving(max_num_seqs=256, kv_cache_dtype="auto"):
     )
 
 
-def memory(kv_cache_bytes=50 * 2**30):
+def memory(max_concurrency=40.0):
+    """`max_concurrency` requests of the 8192 tokens of `serving`: 327,680 tokens unless stated."""
     return MemoryBudget(
         total_bytes=80 * 2**30,
         budget_bytes=72 * 2**30,
@@ -132,12 +133,12 @@ def memory(kv_cache_bytes=50 * 2**30):
         activation_bytes=0,
         non_torch_bytes=0,
         cuda_graph_bytes=0,
-        kv_cache_bytes=kv_cache_bytes,
+        kv_cache_bytes=0,
         kv_cache_bytes_per_token=0,
         kv_cache_blocks=0,
         block_size=16,
         kv_cache_tokens=0,
-        max_concurrency=1.0,
+        max_concurrency=max_concurrency,
     )
 
 

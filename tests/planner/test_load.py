@@ -18,14 +18,14 @@ from krm_fn.planner.load import (
 from krm_fn.planner.performance import estimate
 
 
-def load(q, layout=TP[1], seats=256, kv=50 * 2**30):
-    return replica_load(q, layout, serving(seats), memory(kv))
+def load(q, layout=TP[1], seats=256):
+    return replica_load(q, layout, serving(seats), memory())
 
 
 def test_without_objectives_memory_or_the_batch_limit_ends_the_load():
-    """50 GiB / 131072 B per token / 1280 tokens = 320 requests."""
+    """327,680 tokens / 1280 = 256 requests."""
     full = load(question(), seats=1024)
-    assert (full.concurrency, full.limit) == (320, "kv")
+    assert (full.concurrency, full.limit) == (256, "kv")
     seats = load(question(), seats=64)
     assert (seats.concurrency, seats.limit) == (64, "max_num_seqs")
 

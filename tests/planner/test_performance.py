@@ -25,17 +25,22 @@ from speed_cases import (
 
 from krm_fn.catalog.rows import Flops
 from krm_fn.catalog.shape import Dense, Layer, Quantization
-from krm_fn.planner.performance import estimate, itl_floor_seconds, itl_seconds, speed
+from krm_fn.planner.performance import estimate
 from krm_fn.planner.plan import Parallelism
 from krm_fn.planner.roofline import packed_rate, plain_rate, rates, weights_read_bytes
+from krm_fn.planner.speed import itl_floor_seconds, itl_seconds, speed
 from krm_fn.planner.speed_constants import CONSTANTS, speed_constants
 from krm_fn.planner.work import work
 
 MODELS = (LLAMA_2_7B, LLAMA_3_8B, LLAMA_70B_FP8, QWEN3_30B_A3B)
 
 
-def ask(q, layout=TP[1], users=None, seats=1024, kv=50 * 2**30):
-    return estimate(q, layout, serving(seats), memory(kv), users)
+def ask(q, layout=TP[1], users=None, seats=1024, requests=40.0):
+    return estimate(q, layout, serving(seats), memory(requests), users)
+
+
+def work_of(model, layout=TP[1]):
+    return work(question(model), layout, serving())
 
 
 @pytest.mark.parametrize(
@@ -62,28 +67,30 @@ def test_one_stream_of_a_7b_model_stays_below_bandwidth_over_its_13_48_gb(card, 
 
 def test_bytes_and_operations_of_llama_2_7b():
     """32 (4 x 4096^2 + 3 x 4096 x 11008) + 32000 x 4096 parameters; KV 2 x 32 x 4096 x 2 B."""
-    w = work(LLAMA_2_7B)
+    w = work_of(LLAMA_2_7B)
     layers = 32 * (4 * 4096**2 + 3 * 4096 * 11008)
-    assert w.plain_parameters == layers == 6_476_005_376
+    norms = 32 * 2 * 4096
+    assert layers == 6_476_005_376
+    assert w.weights.plain_parameters == layers + norms
     assert w.head_bytes == 2 * 32000 * 4096
-    assert weights_read_bytes(w, TP[1], 1) == 2 * layers + w.head_bytes
-    assert w.kept_bytes(1, 1) == 524_288
-    assert w.kept_bytes(1000, 4) == 524_288_000 / 4
+    assert weights_read_bytes(w, TP[1], 1) == 2 * (layers + norms) + w.head_bytes
+    assert w.kept_bytes(1) == 524_288
+    assert work_of(LLAMA_2_7B, TP[4]).kept_bytes(1000) == 524_288_000 / 4
     assert w.prefill_operations(1000, 0) == 2 * 32 * 4096 * 1000**2
     assert w.decode_operations(1000) == 32 * 4 * 4096 * 1000
 
 
 def test_experts_that_a_batch_reads():
     """E = 128, k = 8: 8/128 alone, 1 - 0.9375^44.8 = 94.4 % at 64."""
-    w = work(QWEN3_30B_A3B)
+    w = work_of(QWEN3_30B_A3B)
     assert w.coverage(1) == 0.0625
     assert w.coverage(64) == pytest.approx(0.9445, abs=1e-4)
-    assert w.expert_bytes == 48 * 128 * 3 * 2048 * 768 * 2
+    assert w.weights.expert_bytes == 48 * 128 * 3 * 2048 * 768 * 2
     lone, spread = TP[4], Parallelism(tensor=1, data=4, expert=4)
     alone, together = (weights_read_bytes(w, layout, 16) for layout in (lone, spread))
     assert together - alone == pytest.approx(
-        0.75 * (w.attention_bytes + w.dense_bytes + w.head_bytes)
-        + w.expert_bytes / 4 * (w.coverage(64) - w.coverage(16))
+        0.75 * (w.weights.attention_bytes + w.weights.dense_bytes + w.head_bytes)
+        + w.weights.expert_bytes / 4 * (w.coverage(64) - w.coverage(16))
     )
 
 
@@ -102,8 +109,7 @@ def test_experts_that_a_batch_reads():
     ],
 )
 def test_peak_rate_follows_the_weights_and_the_gpu(quantization, card, tera):
-    model = replace(LLAMA_3_8B, quantization=quantization)
-    assert packed_rate(gpu(card).flops, model) == tera * 1e12
+    assert packed_rate(gpu(card).flops, quantization, "bfloat16") == tera * 1e12
 
 
 def test_16_bit_peak_without_bf16_units():
@@ -141,9 +147,9 @@ def test_measured_latencies_are_within_the_interval(
 
 
 def test_users_beyond_the_kv_cache_wait_and_the_rate_stays():
-    """10 GiB / 131072 B per token = 81920 tokens = 106 requests of 512 + 512/2."""
+    """10 requests of 8192 tokens = 81920 tokens = 106 requests of 512 + 512/2."""
     q = question(LLAMA_3_8B, input_tokens=512, output_tokens=512)
-    full, over = (ask(q, users=n, kv=10 * 2**30) for n in (106, 206))
+    full, over = (ask(q, users=n, requests=10) for n in (106, 206))
     assert full.bound == "memory"
     assert over.bound == "kv"
     assert over.requests_per_second_per_replica == full.requests_per_second_per_replica
@@ -155,7 +161,7 @@ def test_users_beyond_the_kv_cache_wait_and_the_rate_stays():
 def test_littles_law_holds_with_and_without_a_queue():
     q = question(LLAMA_70B_FP8, input_tokens=1000, output_tokens=200)
     for users in (1, 30, 400):
-        e = ask(q, TP[4], users, kv=4 * 2**30)
+        e = ask(q, TP[4], users, requests=10)
         latency = e.ttft_seconds + e.itl_seconds * 199
         assert e.requests_per_second_per_replica * latency == pytest.approx(users)
         per_gpu = e.requests_per_second_per_replica * 200 / 4
@@ -264,12 +270,15 @@ LAYOUTS = st.sampled_from(
 def test_no_estimate_beats_the_roofline(model, card, layout, users, inputs, outputs):
     q = question(model, card, input_tokens=inputs, output_tokens=outputs)
     e = ask(q, layout, users)
-    w, rate = work(model), rates(q.pool, model, layout)
+    w, rate = work_of(model, layout), rates(q, layout, serving())
     gpus = layout.tensor * layout.pipeline
+    used = w.weights
     assert e.itl_seconds >= e.itl_floor_seconds > 0
     least = weights_read_bytes(w, replace(layout, pipeline=1), 1) / rate.memory
     assert e.itl_seconds >= least
-    operations = 2 * inputs * (w.packed_parameters / rate.packed + w.plain_parameters / rate.plain)
+    operations = (
+        2 * inputs * (used.packed_parameters / rate.packed + used.plain_parameters / rate.plain)
+    )
     assert e.ttft_seconds >= operations / gpus
 
 
@@ -298,7 +307,7 @@ def test_more_users_never_lower_the_throughput(model, layout, users, inputs, out
 @given(st.sampled_from(MODELS), LAYOUTS, USERS, TOKENS, st.integers(1, 5000))
 def test_ttft_grows_with_the_input(model, layout, users, inputs, more):
     short, long = (
-        ask(question(model, input_tokens=n), layout, users, kv=10**15)
+        ask(question(model, input_tokens=n), layout, users, requests=1e6)
         for n in (inputs, inputs + more)
     )
     assert long.ttft_seconds >= short.ttft_seconds
@@ -306,6 +315,6 @@ def test_ttft_grows_with_the_input(model, layout, users, inputs, more):
 
 def test_windows_and_layers_that_share_nothing():
     layer = Layer(mixer=attention(window=1024), ffn=Dense(intermediate_size=11008))
-    w = work(shape(layer, 32, 4096, 32000))
-    assert w.kept_bytes(5000, 1) == w.kept_bytes(1024, 1) == 1024 * 524_288
+    w = work_of(shape(layer, 32, 4096, 32000))
+    assert w.kept_bytes(5000) == w.kept_bytes(1024) == 1024 * 524_288
     assert w.prefill_operations(2048, 0) == 4 * 4096 * 32 * (1024 * 2048 - 1024**2 / 2)
