@@ -64,3 +64,7 @@ def warning(message: str, field_path: str | None = None, **more: Any) -> Result:
 
 def info(message: str, field_path: str | None = None, **more: Any) -> Result:
     return Result(severity="info", message=message, field_path=field_path, **more)
+
+
+def has_errors(results: Iterable[Result]) -> bool:
+    return any(result.severity == "error" for result in results)

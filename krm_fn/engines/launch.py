@@ -53,7 +53,7 @@ class Engine:
 
     `planned` False = it has no GPU plan of its own (the mock). `restricted` = the Pod Security
     profile that its image allows without a stated uid. `owned` maps a flag that we set to the field
-    that decides it.
+    that decides it. `image` = its repository, where the catalogue has no row.
     """
 
     name: str
@@ -62,5 +62,9 @@ class Engine:
     limits: Callable[[str], EngineLimits] | None
     server: Callable[[Launch], Server]
     shared_memory: SharedMemory
+    image: str | None = None
     restricted: bool = True
     owned: Mapping[str, str] = field(default_factory=dict)
+
+    def default_image(self, version: str) -> str:
+        return f"{self.image}:v{version}"

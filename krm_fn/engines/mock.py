@@ -98,5 +98,6 @@ ENGINE = Engine(
     planned=False,
     limits=None,
     server=server,
+    image=IMAGE,
     shared_memory=SharedMemory(base_bytes=0, per_gpu_bytes=0, source="no GPU, one process"),
 )

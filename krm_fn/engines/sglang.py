@@ -59,7 +59,8 @@ def server(launch: Launch) -> Server:
         args=_args(launch),
         env=_env(launch, home),
         secret_env=_secret_env(launch),
-        startup=_generating(period=10, failures=host.startup_seconds // 30 + 1),
+        # the port is closed while the model loads, so a failed probe takes no time
+        startup=_generating(period=10, failures=host.startup_seconds // 10),
         readiness=_readiness(launch),
         liveness=_generating(period=30, failures=4),
         metrics=_metrics(launch),

@@ -51,9 +51,7 @@ def plans(questions: Sequence[Question]) -> tuple[Plan, ...]:
         best = min(shared, key=lambda layout: _preference([t[layout] for t in tables]))
         chosen = [table[best] for table in tables]
     else:
-        chosen = [
-            _best(question, t.values()) for question, t in zip(questions, tables, strict=True)
-        ]
+        chosen = [_best(table.values()) for table in tables]
     return tuple(_plan(q, c) for q, c in zip(questions, chosen, strict=True))
 
 
@@ -78,7 +76,7 @@ def faults(question: Question, found: Candidate | None) -> tuple[Result, ...]:
         return (_no_memory(question, found),)
     if found.load.unmet:
         return (error(found.load.unmet, "spec.workload.objectives"),)
-    if found.gpus > question.pool.share:
+    if found.replicas > question.pool.replicas(found.layout.gpus):
         return (_no_room(question, found),)
     return ()
 
@@ -106,7 +104,7 @@ def _best(rows: Iterable[Candidate]) -> Candidate | None:
 def _plan(question: Question, found: Candidate | None) -> Plan:
     results = faults(question, found)
     found = found or candidate(question, _asked(question))
-    most = max(1, question.pool.share // found.layout.gpus)
+    most = max(1, question.pool.replicas(found.layout.gpus))
     return Plan(
         service=question.service,
         variant=question.variant,
@@ -231,10 +229,13 @@ def _no_memory(question: Question, found: Candidate) -> Result:
 
 
 def _no_room(question: Question, found: Candidate) -> Result:
+    pool, stated = question.pool, question.stated.replicas
+    what = "`scaling.replicas`" if stated else "the stated load"
     return error(
-        f"the stated load needs {found.replicas} replicas of {found.layout.gpus} GPUs = "
-        f"{found.gpus} GPUs; the service may use {question.pool.share}",
-        "spec.workload",
-        current=found.gpus,
-        proposed=question.pool.share,
+        f"{what} needs {found.replicas} replicas of {found.layout.gpus} GPUs = {found.gpus} GPUs; "
+        f"the service may use {pool.share} on nodes of {pool.gpus_per_node}, which hold "
+        f"{pool.replicas(found.layout.gpus)}",
+        "spec.scaling.replicas" if stated else "spec.workload",
+        current=found.replicas,
+        proposed=pool.replicas(found.layout.gpus),
     )

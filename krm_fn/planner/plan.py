@@ -76,6 +76,10 @@ class PoolShape:
     share: int
     interconnect: Interconnect
 
+    def replicas(self, gpus: int) -> int:
+        """How many pods of so many GPUs fit at once: each on one node, all within the share."""
+        return min(self.share // gpus, self.nodes * (self.gpus_per_node // gpus))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stated:

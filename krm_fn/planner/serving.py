@@ -6,6 +6,7 @@ Stated values are taken as they are; the rest follows from the KV cache of the l
 from dataclasses import dataclass, replace
 
 from krm_fn.planner import memory
+from krm_fn.planner.memory_fraction import automatic_fraction
 from krm_fn.planner.plan import MemoryBudget, Parallelism, Question, Reason, Serving
 from krm_fn.units import GIB
 
@@ -61,7 +62,7 @@ def _first(question: Question, layout: Parallelism) -> Serving:
     )
     if base.memory_fraction:
         return base
-    return replace(base, memory_fraction=memory.automatic_fraction(question, layout, base))
+    return replace(base, memory_fraction=automatic_fraction(question, layout, base))
 
 
 def _dtype(question: Question) -> str:

@@ -1,0 +1,26 @@
+"""stdin -> function -> stdout, and the way to the command line; the only place of process state."""
+
+import sys
+
+from krm_fn.krm import guarded_stdout, run
+
+
+def main() -> int:
+    """No arguments: the KRM function. Arguments: a verb of the command line."""
+    if len(sys.argv) > 1 or sys.stdin.isatty():
+        from krm_fn.cli import main as cli  # noqa: PLC0415  # the function needs none of it
+
+        return cli(sys.argv[1:])
+    from krm_fn.function import OWNER, generate  # noqa: PLC0415  # --help must not load it
+
+    with guarded_stdout() as stdout:
+        outcome = run(sys.stdin.buffer.read(), generate, owner_key=OWNER)
+        for line in outcome.stderr:
+            print(line, file=sys.stderr)  # noqa: T201  # kustomize drops Results, shows stderr
+        stdout.write(outcome.text)
+        stdout.flush()
+    return outcome.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

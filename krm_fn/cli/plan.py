@@ -1,0 +1,71 @@
+"""Print the plan of each service and GPU variant.
+
+CONFIG is a file, a folder, or - for a stream of YAML documents on stdin. With `-o json` one JSON
+array goes to stdout; a document that is wrong gives its object with `results` and does not stop the
+others. Exit 1 if any is infeasible or wrong.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from krm_fn import krm
+from krm_fn.cli import files
+from krm_fn.errors import KrmFnError
+from krm_fn.function import report
+from krm_fn.function.intake import Intake, intake
+from krm_fn.function.pools import Planned
+from krm_fn.function.rendered import plan_one
+from krm_fn.krm import ResourceList
+
+
+def arguments(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("configs", metavar="CONFIG", nargs="+", help="a file, a folder or - (stdin)")
+    verb.add_argument("-o", "--output", choices=("text", "json", "yaml"), default="text")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Every document is planned by itself, so that one fault hides no other."""
+    items = tuple(item for path in options.configs for item in files.given(path))
+    given = intake(ResourceList(items=items))
+    objects: list[dict[str, Any]] = []
+    for found in planned(given):
+        objects += _objects(found)
+        if options.output == "text":
+            _print(found)
+    if options.output == "json":
+        print(json.dumps(objects, indent=2))
+    if options.output == "yaml":
+        sys.stdout.write(krm.dump(objects))
+    return int(not objects or not all(each["feasible"] for each in objects))
+
+
+def planned(given: Intake) -> Iterator[Planned | tuple[str, KrmFnError]]:
+    for request in given.requests:
+        try:
+            yield plan_one(request, given)
+        except KrmFnError as fault:
+            yield request.name, fault
+
+
+def _objects(found: Planned | tuple[str, KrmFnError]) -> Sequence[dict[str, Any]]:
+    if isinstance(found, Planned):
+        return [report.plan_json(plan) for plan in found.plans]
+    name, fault = found
+    return [report.failed_json(name, fault.results)]
+
+
+def _print(found: Planned | tuple[str, KrmFnError]) -> None:
+    if not isinstance(found, Planned):
+        for result in found[1].results:
+            print(result.line, file=sys.stderr)
+        return
+    for result in (*found.facts.results, *report.refusals(found.facts, found.plans)):
+        print(result.line, file=sys.stderr)
+    for plan in found.plans:
+        state = "" if plan.feasible else " (does not work)"
+        print(f"{plan.service} {plan.variant} {plan.engine_version}{state}")
+        for line in report.why([plan]):
+            print(f"  {line}")

@@ -1,0 +1,83 @@
+"""Write base/ and overlays/ for the services of a folder or file.
+
+A folder is rendered in place; `-d` names another folder. What was generated before and is no longer
+wanted is removed, files of others are never touched. Ends with why this layout, how to check the
+cluster, how to call the service and how to remove it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from krm_fn.cli import files
+from krm_fn.errors import ConfigError, error
+from krm_fn.function import generate, report
+from krm_fn.function.intake import intake
+from krm_fn.function.rendered import Rendered, render_services
+from krm_fn.krm import Item, ResourceList
+
+
+def arguments(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("source", metavar="DIR|CONFIG", help="a folder, a file or - (stdin)")
+    verb.add_argument("-d", "--output-dir", metavar="DIR", help="write there instead")
+    verb.add_argument(
+        "--prune", action="store_true", help="also remove files whose service is gone"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit 0 when every service was rendered; on any fault nothing is written."""
+    folder = _folder(options)
+    there = files.package(folder) if folder.is_dir() else None
+    items = _inputs(options, folder, there.items if there else ())
+    resources = ResourceList(items=items)
+    answer = generate(resources, mode="tree", prune=options.prune)
+    for result in answer.results:
+        print(result.line, file=sys.stderr)
+    before = there.items if there else ()
+    after = [item for item in answer.items if not _is_source(item, options, folder)]
+    changes = list(files.written(folder, before, after))
+    for change in changes:
+        print(change)
+    print(f"{len(changes)} files changed in {folder}", file=sys.stderr)
+    for each in render_services(intake(resources)):
+        _say(each, folder)
+    return 0
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    if options.output_dir:
+        return Path(options.output_dir)
+    if options.source == files.STDIN:
+        raise ConfigError([error("state a folder with -d when the config comes from stdin")])
+    source = Path(options.source)
+    return source if source.is_dir() else source.parent
+
+
+def _inputs(options: argparse.Namespace, folder: Path, there: tuple[Item, ...]) -> tuple[Item, ...]:
+    """What stands in the folder, and the documents of a source outside it."""
+    if _is_inside(options, folder):
+        return there
+    outside = files.given(options.source)
+    if not any(item.kind == "LLMService" for item in outside):
+        raise ConfigError([error(f'"{options.source}" holds no LLMService')])
+    return (*outside, *(item for item in there if item.kind != "LLMService"))
+
+
+def _is_inside(options: argparse.Namespace, folder: Path) -> bool:
+    source = Path(options.source)
+    return source.is_dir() and source.resolve() == folder.resolve()
+
+
+def _is_source(item: Item, options: argparse.Namespace, folder: Path) -> bool:
+    """Documents of a source outside the folder are not copied into it."""
+    own = item.api_version.startswith("krm-fn.dev/") and item.kind != "LLMPlan"
+    return own and not _is_inside(options, folder)
+
+
+def _say(each: Rendered, folder: Path) -> None:
+    facts = each.facts
+    name, path = facts.service.metadata.name, facts.service.spec.output.path
+    print(f"\n{name}: {facts.service.spec.model.id} on {facts.gpu.name}")
+    for line in (*report.why(each.planned.plans), *report.next_steps(facts, folder / path)):
+        print(f"  {line}")

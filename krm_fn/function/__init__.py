@@ -1,0 +1,95 @@
+"""ResourceList in, ResourceList out: the whole story.
+
+Rule: no network, clock, environment or file but the catalogue's. Reading order: this file, then
+intake, facts, questions, launches, compose, report.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from krm_fn import krm
+from krm_fn.errors import ConfigError
+from krm_fn.function import report
+from krm_fn.function.intake import Request, intake
+from krm_fn.function.rendered import Rendered, render_services
+from krm_fn.krm import Claim, Document, Reconciled, ResourceList
+
+OWNER = "krm-fn.dev/owner"
+PLAN_FILE = "base/llmplan.yaml"
+
+__all__ = ["OWNER", "PLAN_FILE", "generate"]
+
+
+def generate(
+    resources: ResourceList,
+    *,
+    mode: Literal["auto", "flat", "tree"] = "auto",
+    prune: bool = False,
+) -> ResourceList:
+    """The list with our objects in it; ConfigError or PlanError with every fault."""
+    given = intake(resources)
+    rendered = render_services(given)
+    _refuse_shared_folders(rendered)
+    claims = [_claim(resources, each, mode) for each in rendered]
+    done = krm.reconcile(resources.items, claims, owner_key=OWNER, prune=prune)
+    return _answer(resources, rendered, done)
+
+
+def _claim(resources: ResourceList, each: Rendered, mode: Literal["auto", "flat", "tree"]) -> Claim:
+    """What this service wants to have in the list: files of a tree, or flat objects."""
+    request, output = each.facts.request, each.facts.service.spec.output
+    stated = output.mode if mode == "auto" else mode
+    if krm.mode(resources, stated) == "flat":
+        documents = _flat(resources, each)
+    else:
+        documents = krm.below(output.path, each.rendering.tree)
+    plan = _plan_document(each, documents)
+    return Claim(
+        owner=request.owner,
+        documents=(*documents, *plan),
+        package_path=request.package_path,
+        recorded=_recorded(resources, request),
+    )
+
+
+def _flat(resources: ResourceList, each: Rendered) -> tuple[Document, ...]:
+    """The objects of one variant; under kpt each needs a file, under kustomize none."""
+    objects = each.rendering.flat[report.chosen_variant(each.facts)]
+    if not krm.in_package(resources):
+        return tuple(Document(None, manifest) for manifest in objects)
+    files = tuple(Document(f"{manifest['kind'].lower()}.yaml", manifest) for manifest in objects)
+    return krm.below(each.facts.service.spec.output.path, files)
+
+
+def _plan_document(each: Rendered, documents: Sequence[Document]) -> tuple[Document, ...]:
+    """LLMPlan beside the manifests; kustomize output has no files and gets none."""
+    if not any(document.path for document in documents):
+        return ()
+    hashes = krm.file_hashes(documents)
+    manifest = report.plan_document(each.facts, each.planned.plans, hashes)
+    path = each.facts.service.spec.output.path
+    return krm.below(path, [Document(PLAN_FILE, manifest)])
+
+
+def _recorded(resources: ResourceList, request: Request) -> dict[str, str]:
+    """Hashes that the last run wrote."""
+    for item in resources.items:
+        mine = item.kind == "LLMPlan" and item.name == request.name
+        if mine and item.package_path == request.package_path:
+            return dict((item.object.get("spec") or {}).get("files") or {})
+    return {}
+
+
+def _refuse_shared_folders(rendered: Sequence[Rendered]) -> None:
+    """Two services cannot write to one folder; each is told a path of its own."""
+    faults = report.shared_folders([each.facts for each in rendered])
+    if faults:
+        raise ConfigError(faults)
+
+
+def _answer(
+    resources: ResourceList, rendered: Sequence[Rendered], done: Reconciled
+) -> ResourceList:
+    said = [result for each in rendered for result in each.results]
+    return replace(resources, items=done.items, results=(*said, *done.results))

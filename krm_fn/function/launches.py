@@ -1,0 +1,168 @@
+"""From a plan to the launch of an engine: paths, tokens, host needs."""
+
+from collections.abc import Iterator
+
+from krm_fn.api.v1alpha1 import LLMService
+from krm_fn.engines import Launch, Token
+from krm_fn.errors import Result, error, info, warning
+from krm_fn.function.facts import Facts, VariantFacts
+from krm_fn.planner import host
+from krm_fn.planner.plan import Plan, Question
+from krm_fn.planner.weights import checkpoint_bytes
+from krm_fn.units import GIB, coarse_bytes, quantity_bytes, quantity_cores, rate_bytes
+
+WEIGHTS_PATH = "/weights"
+CACHE_STEPS = tuple(size * GIB for size in (10, 20, 50, 100, 150, 200, 300, 500, 750, 1000))
+CACHE_FACTOR = 1.1
+"""Weights and a tenth: tokenizer, partial downloads and file system overhead."""
+WORK_BYTES = 20 * GIB
+"""Compiled kernels, logs and temporary files of one engine pod."""
+SPOT_PRE_STOP, PRE_STOP = 5, 15
+MOCK_DRAIN_SECONDS = 35
+"""llm-d-inference-sim drains for 30 s at most and closes its server in 5 s (v0.10.2)."""
+
+
+def launch(facts: Facts, variant: VariantFacts, plan: Plan, question: Question) -> Launch:
+    """The Launch of one variant; the mock gets the plan of the variant that it is like."""
+    service = facts.service
+    model = service.spec.model
+    is_local = model.uri != "hub" or model.id.startswith("/")
+    return Launch(
+        plan=plan,
+        question=question,
+        version=variant.version,
+        image=variant.image,
+        model=model_path(service) if variant.engine.planned else model.id,
+        served_name=model.served_name or model.id,
+        revision=None if is_local else facts.card.revision,
+        trust_remote_code=model.trust_remote_code,
+        local=is_local,
+        offline=False,
+        token=token(facts),
+        extra_args=(*service.spec.serving.extra_args, *variant.spec.extra_args)
+        if variant.engine.planned
+        else variant.spec.extra_args,
+        env=dict(service.spec.serving.env) | dict(variant.spec.env)
+        if variant.engine.planned
+        else dict(variant.spec.env),
+        user=service.spec.security.run_as_user,
+        user_stated="run_as_user" in service.spec.security.model_fields_set,
+        supplemental_groups=_groups(service),
+        host=host_needs(facts, variant, plan, question),
+        cache_bytes=cache_bytes(facts, question),
+    )
+
+
+def _groups(service: LLMService) -> tuple[int, ...]:
+    group = service.spec.security.render_group
+    return (group,) if group is not None else ()
+
+
+def model_path(service: LLMService) -> str:
+    """The Hub's id, or where the weights are mounted."""
+    model = service.spec.model
+    if model.uri.startswith("pvc://"):
+        return WEIGHTS_PATH
+    if model.uri.startswith("/"):
+        return model.uri
+    return model.id
+
+
+def token(facts: Facts) -> Token | None:
+    """The stated reference; the default one for a gated model of the Hub (design decision 6)."""
+    model = facts.service.spec.model
+    if model.token_secret_ref:
+        return Token(secret=model.token_secret_ref.name, key=model.token_secret_ref.key)
+    if facts.card.gated and model.uri == "hub":
+        return Token(secret="hf-token", key="HF_TOKEN")  # noqa: S106  # names, not values
+    return None
+
+
+def cache_bytes(facts: Facts, question: Question) -> int:
+    """Room for the weights in coarse steps, so that a claim need not grow with a revision."""
+    size = facts.service.spec.storage.size
+    if size:
+        return quantity_bytes(size)
+    return coarse_bytes(int(checkpoint_bytes(question) * CACHE_FACTOR), CACHE_STEPS)
+
+
+def host_needs(
+    facts: Facts, variant: VariantFacts, plan: Plan, question: Question
+) -> host.HostNeeds:
+    node, gpus = node_shape(facts), plan.gpus_per_replica
+    shared = variant.engine.shared_memory.bytes(gpus)
+    request, limit = host.memory_bytes(gpus, shared, node)
+    storage = facts.service.spec.storage
+    rates = host.Storage(
+        download_bytes=rate_bytes(storage.download_bandwidth),
+        read_bytes=rate_bytes(storage.read_bandwidth),
+    )
+    return host.HostNeeds(
+        cpu_cores=host.cpu_cores(gpus, node),
+        memory_bytes=request,
+        memory_limit_bytes=limit,
+        ephemeral_bytes=host.ephemeral_bytes(WORK_BYTES, gpus, node),
+        shared_memory_bytes=shared,
+        startup_seconds=host.startup_seconds(
+            checkpoint_bytes(question),
+            len(question.shape.layers),
+            rates,
+            eager=plan.serving.enforce_eager,
+        ),
+        shutdown_seconds=_drain(variant, plan, question),
+        pre_stop_seconds=SPOT_PRE_STOP if facts.pool.spot and variant.engine.planned else PRE_STOP,
+    )
+
+
+def _drain(variant: VariantFacts, plan: Plan, question: Question) -> int:
+    if not variant.engine.planned:
+        return MOCK_DRAIN_SECONDS
+    speed = plan.estimate
+    itl, ttft = (speed.itl_seconds, speed.ttft_seconds) if speed else (0.0, 0.0)
+    return host.shutdown_seconds(question.workload.output_tokens, itl, ttft)
+
+
+def node_shape(facts: Facts) -> host.NodeShape:
+    node = facts.pool.node
+    return host.NodeShape(
+        cpu_cores=quantity_cores(node.cpu) if node.cpu else None,
+        memory_bytes=quantity_bytes(node.memory) if node.memory else None,
+        ephemeral_bytes=quantity_bytes(node.ephemeral_storage) if node.ephemeral_storage else None,
+        gpus=facts.pool.gpus_per_node,
+    )
+
+
+def launch_results(facts: Facts) -> Iterator[Result]:
+    """What is to be said about weights, tokens and the node."""
+    model = facts.service.spec.model
+    if model.uri.startswith(("s3://", "oci://")):
+        yield error(
+            "is not supported yet: no way to load it is common to the engines; copy the weights to "
+            "a claim and state pvc://CLAIM/PATH, or let the pods take them from the Hub",
+            "spec.model.uri",
+            current=model.uri,
+        )
+    if facts.card.gated and model.uri == "hub" and not model.token_secret_ref:
+        yield warning(
+            f"{model.id} is gated: its pods need a token; `kubectl create secret generic hf-token "
+            "--from-literal=HF_TOKEN=...` in their namespace, after its terms are accepted",
+            "spec.model.tokenSecretRef",
+        )
+    if model.uri == "hub" and not model.id.startswith("/") and not facts.card.revision:
+        yield warning(
+            "is not stated: a later push to the repository changes what a restarted pod loads; "
+            f"`krm-fn resolve {model.id}` finds it",
+            "spec.model.revision",
+        )
+    node = facts.pool.node
+    if not (node.cpu and node.memory):
+        yield info(
+            "is not stated: CPU and memory requests are modest and memory has no limit; state what "
+            "`kubectl describe node` prints as allocatable",
+            "spec.gpuPool.node",
+        )
+    if facts.pool.spot:
+        yield warning(
+            "a spot node gives its pods some 25 seconds: answers that take longer are cut",
+            "spec.gpuPool.spot",
+        )

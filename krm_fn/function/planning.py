@@ -1,0 +1,37 @@
+"""From the facts of one service to its plans, with alternatives where they are needed."""
+
+from dataclasses import replace
+
+from krm_fn.catalog import gpus
+from krm_fn.catalog.rows import Gpu
+from krm_fn.function.facts import Facts
+from krm_fn.function.pools import Planned
+from krm_fn.function.questions import questions
+from krm_fn.planner.alternatives import alternatives
+from krm_fn.planner.capacity import plans
+
+OFFERED = (
+    "NVIDIA-L4",
+    "NVIDIA-L40S",
+    "NVIDIA-A100-SXM4-40GB",
+    "NVIDIA-A100-SXM4-80GB",
+    "NVIDIA-H100-80GB-HBM3",
+    "NVIDIA-H200",
+    "NVIDIA-B200",
+    "AMD_Instinct_MI300X_OAM",
+)
+"""Boards that clouds rent widely: what an alternative may propose."""
+
+
+def planned(facts: Facts) -> Planned:
+    asked = questions(facts)
+    found = plans(asked) if asked else ()
+    if not all(plan.feasible for plan in found):
+        ways = alternatives(asked, _offered())
+        found = tuple(replace(plan, alternatives=ways) for plan in found)
+    return Planned(facts=facts, plans=found)
+
+
+def _offered() -> tuple[Gpu, ...]:
+    found = (gpus.gpu(name) for name in OFFERED)
+    return tuple(gpu for gpu in found if gpu)

@@ -1,0 +1,93 @@
+"""From facts to the planner's questions: one per GPU variant."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService, WorkloadSpec
+from krm_fn.catalog.rows import Gpu
+from krm_fn.function.facts import Facts, VariantFacts
+from krm_fn.planner.plan import Interconnect, PoolShape, Question, Stated, Workload
+from krm_fn.units import duration_seconds, quantity_bytes
+
+T = TypeVar("T")
+
+
+def questions(facts: Facts) -> tuple[Question, ...]:
+    return tuple(question(facts, variant) for variant in facts.planned)
+
+
+def question(facts: Facts, variant: VariantFacts) -> Question:
+    assert variant.engine.limits is not None
+    totals = facts.card.safetensors
+    return Question(
+        service=facts.service.metadata.name,
+        variant=variant.name,
+        model_id=facts.service.spec.model.id,
+        shape=facts.card.shape,
+        pool=pool_shape(facts.pool, facts.gpu),
+        workload=workload(facts.service.spec.workload),
+        stated=stated(facts.service, variant),
+        engine=variant.engine.limits(variant.version),
+        checkpoint_bytes=totals.total_bytes if totals else None,
+        checkpoint_bytes_by_dtype=tuple(totals.by_dtype.items()) if totals else (),
+    )
+
+
+def pool_shape(pool: GpuPoolSpec, gpu: Gpu) -> PoolShape:
+    total = pool.gpus_per_node * pool.nodes
+    memory = quantity_bytes(pool.gpu_memory) if pool.gpu_memory else gpu.memory_bytes
+    sharers = pool.shared.replicas if pool.shared else 1
+    return PoolShape(
+        gpu=gpu,
+        gpu_memory_bytes=memory // sharers,
+        gpus_per_node=pool.gpus_per_node,
+        nodes=pool.nodes,
+        share=pool.share or total,
+        interconnect=pool.interconnect or _usual_link(gpu),
+    )
+
+
+def _usual_link(gpu: Gpu) -> Interconnect:
+    return "nvlink" if gpu.form in ("sxm", "superchip") else "pcie"
+
+
+def workload(spec: WorkloadSpec | None) -> Workload:
+    if spec is None:
+        return Workload(stated=False)
+    goals = spec.objectives
+    return Workload(
+        input_tokens=spec.input_tokens,
+        output_tokens=spec.output_tokens,
+        requests_per_second=spec.requests_per_second,
+        concurrency=spec.concurrency,
+        prefix_hit_rate=spec.prefix_hit_rate,
+        ttft_seconds=duration_seconds(goals.ttft) if goals.ttft else None,
+        itl_seconds=duration_seconds(goals.itl) if goals.itl else None,
+        percentile=goals.percentile,
+    )
+
+
+def stated(service: LLMService, variant: VariantFacts) -> Stated:
+    serving, scaling, own = service.spec.serving, service.spec.scaling, variant.spec
+    return Stated(
+        dtype=None if serving.dtype == "auto" else serving.dtype,
+        quantization=serving.quantization,
+        max_model_len=serving.max_model_len,
+        tensor=serving.tensor_parallel_size,
+        pipeline=serving.pipeline_parallel_size,
+        data=serving.data_parallel_size,
+        attention_data=serving.attention_data_parallel_size,
+        expert=serving.expert_parallel_size,
+        max_num_seqs=serving.max_num_seqs,
+        max_num_batched_tokens=serving.max_num_batched_tokens,
+        kv_cache_dtype=_first((own.kv_cache_dtype, serving.kv_cache_dtype)),
+        memory_fraction=_first((own.memory_fraction, serving.memory_fraction)),
+        enforce_eager=bool(serving.enforce_eager),
+        replicas=scaling.replicas,
+        min_replicas=scaling.min_replicas,
+        max_replicas=scaling.max_replicas,
+    )
+
+
+def _first(values: Iterable[T | None]) -> T | None:
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,216 @@
+"""The plan in words: JSON for machines, LLMPlan beside the manifests, lines for people."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from posixpath import normpath
+from typing import Any
+
+from krm_fn.api import LLMService, reference
+from krm_fn.errors import Result, error, info
+from krm_fn.function import compose
+from krm_fn.function.facts import Facts
+from krm_fn.function.intake import Request
+from krm_fn.krm import Manifest, wire
+from krm_fn.planner.plan import Estimate, MemoryBudget, Plan
+from krm_fn.units import gib, milliseconds
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The object of `krm-fn plan -o json`; keys are an interface (docs: README, the plan)."""
+    return {
+        "service": plan.service,
+        "variant": plan.variant,
+        "engine": plan.engine,
+        "engine_version": plan.engine_version,
+        "feasible": plan.feasible,
+        "parallelism": asdict(plan.parallelism),
+        "gpus_per_replica": plan.gpus_per_replica,
+        "replicas": plan.replicas,
+        "max_replicas": plan.max_replicas,
+        "memory": _memory(plan.memory),
+        "serving": asdict(plan.serving),
+        "estimate": _estimate(plan.estimate) if plan.estimate else None,
+        "reasons": [asdict(reason) for reason in plan.reasons],
+        "alternatives": [asdict(alternative) for alternative in plan.alternatives],
+        "results": [wire(result) for result in plan.results],
+    }
+
+
+def _memory(memory: MemoryBudget) -> dict[str, Any]:
+    values = asdict(memory)
+    return values | {"max_concurrency": round(memory.max_concurrency, 2)}
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    values = asdict(estimate)
+    rounded = {k: _significant(v) if isinstance(v, float) else v for k, v in values.items()}
+    return rounded | {
+        "ttft_interval": list(estimate.ttft_interval),
+        "itl_interval": list(estimate.itl_interval),
+    }
+
+
+def _significant(value: float) -> float:
+    """Six digits: predictions have no more, and goldens must not depend on the last bit."""
+    return float(f"{value:.6g}")
+
+
+def failed_json(
+    name: str, results: Iterable[Result], *, variant: str | None = None
+) -> dict[str, Any]:
+    """The object of a document that could not be planned at all."""
+    empty = ("parallelism", "gpus_per_replica", "replicas", "max_replicas", "memory", "serving")
+    return {
+        "service": name,
+        "variant": variant,
+        "engine": None,
+        "engine_version": None,
+        "feasible": False,
+        **dict.fromkeys((*empty, "estimate")),
+        "reasons": [],
+        "alternatives": [],
+        "results": [wire(result) for result in results],
+    }
+
+
+def plan_document(facts: Facts, plans: Sequence[Plan], files: Mapping[str, str]) -> Manifest:
+    """LLMPlan: why every number is what it is, and the hashes of what was generated."""
+    return {
+        "apiVersion": "krm-fn.dev/v1alpha1",
+        "kind": "LLMPlan",
+        "metadata": {
+            "name": facts.service.metadata.name,
+            "annotations": {"config.kubernetes.io/local-config": "true"},
+        },
+        "spec": {
+            "model": {
+                "id": facts.service.spec.model.id,
+                "revision": facts.card.revision,
+                "source": facts.card.source,
+            },
+            "gpu": {"name": facts.gpu.name, "source": facts.gpu.source},
+            "variants": {plan.variant: _written(plan) for plan in plans},
+            "files": dict(files),
+        },
+    }
+
+
+def _written(plan: Plan) -> dict[str, Any]:
+    values = plan_json(plan)
+    for key in ("service", "variant", "alternatives", "results"):
+        values.pop(key)
+    return values
+
+
+def why(plans: Sequence[Plan]) -> tuple[str, ...]:
+    """Three lines for one service: layout, memory, speed."""
+    plan = plans[0]
+    memory, serving = plan.memory, plan.serving
+    layout = (
+        f"layout   {plan.replicas} x {plan.parallelism} ({plan.gpus_per_replica} GPU each), "
+        f"at most {plan.max_replicas}: {_because(plan, 'parallelism')}"
+    )
+    room = (
+        f"memory   {gib(memory.total_bytes)} per GPU: weights {gib(memory.weights_bytes)}, "
+        f"KV cache {gib(max(0, memory.kv_cache_bytes))} = {memory.kv_cache_tokens:,} tokens, "
+        f"context {serving.max_model_len:,}, batch {serving.max_num_seqs}"
+    )
+    return (layout, room, *((_speed(plan.estimate),) if plan.estimate else ()))
+
+
+def _speed(estimate: Estimate) -> str:
+    return (
+        f"speed    first token {milliseconds(estimate.ttft_seconds)}, then one per "
+        f"{milliseconds(estimate.itl_seconds)} at {estimate.concurrency} requests at once, "
+        f"{estimate.requests_per_second_per_replica:.3g} requests/s per replica "
+        f"({estimate.provenance})"
+    )
+
+
+def _because(plan: Plan, field: str) -> str:
+    return next((reason.because for reason in plan.reasons if reason.field == field), "")
+
+
+def alternative_line(change: Mapping[str, Any], because: str, gpus: int) -> str:
+    """`spec.serving.kvCacheDtype: fp8` — one line that can be pasted."""
+    pasted = ", ".join(f"spec.{path}: {value}" for path, value in change.items())
+    return f"{pasted} ({because}; {gpus} GPU{'s' if gpus != 1 else ''})"
+
+
+def chosen_variant(facts: Facts) -> str:
+    """`output.variant`, else vllm if asked for, else the first GPU variant, else the first."""
+    stated = facts.service.spec.output.variant
+    names = [variant.name for variant in facts.variants]
+    planned = [variant.name for variant in facts.planned]
+    return stated or ("vllm" if "vllm" in names else (*planned, *names)[0])
+
+
+def refusals(facts: Facts, plans: Sequence[Plan]) -> tuple[Result, ...]:
+    """Why a service cannot be served, once per distinct reason, with what would work."""
+    found = [result for plan in plans if not plan.feasible for result in plan.results]
+    ways = next((plan.alternatives for plan in plans if plan.alternatives), ())
+    lines = [
+        f"{number}. {alternative_line(way.change, way.because, way.gpus)}"
+        for number, way in enumerate(ways, 1)
+    ]
+    if found and lines:
+        found.append(info(f"what works instead: {'; '.join(lines)}", "spec"))
+    if found and not lines:
+        found.append(info("no single change of this service works; try another GPU", "spec"))
+    return about(facts.request, found)
+
+
+def about(request: Request, results: Iterable[Result]) -> tuple[Result, ...]:
+    """The Results with the service they are about, each line once."""
+    reference_of = reference(request.document)
+    located = (r if r.resource else replace(r, resource=reference_of) for r in results)
+    return tuple({result.line: result for result in located}.values())
+
+
+def shared_folders(services: Sequence[Facts]) -> tuple[Result, ...]:
+    """Services of one package that write to one folder."""
+    places: dict[tuple[str | None, str], list[Facts]] = defaultdict(list)
+    for facts in services:
+        places[facts.request.package_path, normpath(facts.service.spec.output.path)].append(facts)
+    crowded = [members for members in places.values() if len(members) > 1]
+    return tuple(
+        error(
+            f"must be a folder of its own, because {len(members)} services of the package write to "
+            f'"{facts.service.spec.output.path}"; for instance "{facts.service.metadata.name}"',
+            "spec.output.path",
+            current=facts.service.spec.output.path,
+            proposed=facts.service.metadata.name,
+            resource=reference(facts.request.document),
+        )
+        for members in crowded
+        for facts in members
+    )
+
+
+def next_steps(facts: Facts, folder: Any) -> tuple[str, ...]:
+    """How to look at the cluster, apply, call and remove; each a command to paste."""
+    service = facts.service
+    space = f" -n {service.metadata.namespace}" if service.metadata.namespace else ""
+    labels = compose.placement(facts).node_selector
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    overlay = f"{folder}/overlays/{chosen_variant(facts)}"
+    others = ", ".join(variant.name for variant in facts.variants)
+    return (
+        f"check    kubectl get nodes -l {selector}",
+        f"apply    kubectl apply{space} -k {overlay}   (overlays: {others})",
+        f"call     {_call(service, space)}",
+        f"remove   kubectl delete{space} -k {overlay}",
+    )
+
+
+def _call(service: LLMService, space: str) -> str:
+    name, port = service.metadata.name, service.spec.service.port
+    model = service.spec.model.served_name or service.spec.model.id
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
+    url = f"localhost:{port}/v1/chat/completions"
+    return (
+        f"kubectl port-forward{space} service/{name} {port}:{port} & "
+        f"curl -s {url} -H 'Content-Type: application/json' -d '{body}'"
+    )

@@ -1,0 +1,76 @@
+"""The last look before anything is emitted: our own checks on the final objects."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from krm_fn.api.v1alpha1 import LLMService
+from krm_fn.catalog import platforms
+from krm_fn.checks import Context, Pool, faults
+from krm_fn.engines import argv
+from krm_fn.errors import Result
+from krm_fn.function.compose import placement_facts, weights_claim
+from krm_fn.function.facts import Facts, VariantFacts
+from krm_fn.function.questions import pool_shape
+from krm_fn.planner.plan import Plan
+from krm_fn.targets.base import Rendering, Variant
+
+
+def verified(
+    facts: Facts,
+    rendering: Rendering,
+    variants: Sequence[Variant],
+    plans: Mapping[str, Plan],
+) -> Iterator[Result]:
+    """Faults of each variant's objects, of the user's extra arguments, and of the placement."""
+    yield from platforms.placement_faults(placement_facts(facts))
+    yield from _argument_faults(facts)
+    for variant in variants:
+        yield from faults(_context(facts, rendering, variant, plans))
+
+
+def _context(
+    facts: Facts, rendering: Rendering, variant: Variant, plans: Mapping[str, Plan]
+) -> Context:
+    at, shape = placement_facts(facts), pool_shape(facts.pool, facts.gpu)
+    spec = next(v for v in facts.variants if v.name == variant.name).spec
+    return Context(
+        objects=rendering.flat[variant.name],
+        plan=plans.get(variant.name),
+        server=variant.server,
+        pool=Pool(
+            share=shape.share,
+            gpus_per_node=shape.gpus_per_node,
+            nodes=shape.nodes,
+            resource=facts.gpu.resource,
+            node_selector=tuple(platforms.node_selector(at).items()),
+            tolerations=platforms.tolerations(at),
+        ),
+        profile="baseline" if variant.server.user is None else facts.service.spec.security.profile,
+        floating_tags=spec.allow_floating_tag,
+        external=external(facts.service),
+    )
+
+
+def external(service: LLMService) -> frozenset[tuple[str, str]]:
+    """Objects that the user provides: the secret of the token, the claim of the weights."""
+    secret = service.spec.model.token_secret_ref
+    weights = weights_claim(service)
+    names = {("Secret", secret.name if secret else "hf-token")}
+    names |= {("PersistentVolumeClaim", weights.name)} if weights else set()
+    names |= {("Secret", name) for name in service.spec.output.images.pull_secrets}
+    return frozenset(names)
+
+
+def _argument_faults(facts: Facts) -> Iterator[Result]:
+    for variant in facts.planned:
+        yield from _variant_faults(facts.service, variant)
+
+
+def _variant_faults(service: LLMService, variant: VariantFacts) -> Iterator[Result]:
+    engine, version, spec = variant.engine, variant.version, variant.spec
+    path = f"spec.variants.{variant.name}"
+    for args, env, where in (
+        (service.spec.serving.extra_args, service.spec.serving.env, "spec.serving"),
+        (spec.extra_args, spec.env, path),
+    ):
+        yield from argv.argv_faults(engine.name, version, args, f"{where}.extraArgs", engine.owned)
+        yield from argv.env_faults(engine.name, version, env, f"{where}.env")
