@@ -4,57 +4,99 @@ The files of `architectures/` say how each family is read. What the keys do not 
 error that lists all of them; what was read but not understood stands in `ModelShape.unknown`.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from krm_fn.catalog.architectures.config import Config, explained
+from krm_fn.catalog.architectures.config import TEXT_PARTS, Config, explained
+from krm_fn.catalog.architectures.encoders import ENCODERS
 from krm_fn.catalog.architectures.families import FAMILIES, GENERIC
 from krm_fn.catalog.architectures.family import Family
+from krm_fn.catalog.architectures.hybrids import HYBRIDS
 from krm_fn.catalog.architectures.quantization import quantization
+from krm_fn.catalog.architectures.vision import TEXT_TYPES, TOWERS, Tower
 from krm_fn.catalog.shape import Attention, Layer, Mla, ModelShape
 
 Json = Mapping[str, Any]
+ALL: Mapping[str, Family] = {**FAMILIES, **HYBRIDS, **ENCODERS}
+_FOREIGN = re.compile(r"mamba|ssm|linear_|conv_|rwkv|retention|time_step")
 
 
 def model_shape(config: Json) -> ModelShape:
     """The shape of the model that this config.json describes.
 
     ValueError lists every missing key with what it is. An architecture that is not in the tables
-    is read like Llama if its keys allow, and `unknown` says so.
+    is read by its keys, like Llama, where they allow it, and `unknown` says so.
     """
-    name, family, remarks = _family(config)
-    read = Config(config, family.defaults)
-    shape = _shape(name, family, read, remarks)
+    known = _Known(config)
+    read = Config(config, known.family.defaults)
+    shape = _shape(known, read)
     if read.missing:
-        raise ValueError(f"config.json of {name} lacks {explained(read.missing)}")
+        raise ValueError(f"config.json of {known.name} lacks {explained(read.missing)}")
+    if not known.in_tables and _FOREIGN.search(" ".join(read.text)):
+        raise ValueError(
+            f'architecture "{known.name}" is not known, and its config.json has layers that are '
+            f"neither attention nor experts: {', '.join(sorted(read.leftovers()))}"
+        )
     return shape
 
 
-def _family(config: Json) -> tuple[str, Family, tuple[str, ...]]:
-    name = str((config.get("architectures") or ["?"])[0])
-    if name in FAMILIES:
-        return name, FAMILIES[name], ()
-    return name, GENERIC, (f'architectures: "{name}" is not known; read by its keys, like Llama',)
+class _Known:
+    """What the tables know of the architecture that a config.json names."""
+
+    def __init__(self, config: Json) -> None:
+        self.name = str((config.get("architectures") or ["?"])[0])
+        self.tower = TOWERS.get(self.name)
+        text = _text_name(config, self.tower)
+        self.family = ALL.get(text or self.name, GENERIC)
+        self.in_tables = (text or self.name) in ALL
+
+    def remarks(self) -> Iterator[str]:
+        if not self.in_tables:
+            yield f'architectures: "{self.name}" is not known; read by its keys, like Llama'
+        if self.tower and not self.tower.count:
+            yield "vision_config: this encoder is not counted in the weights"
 
 
-def _shape(name: str, family: Family, config: Config, remarks: tuple[str, ...]) -> ModelShape:
+def _text_name(config: Json, tower: Tower | None) -> str | None:
+    """The text architecture below a multimodal one: stated, by model_type, else the usual one."""
+    if tower is None:
+        return None
+    inner: Json = next((config[k] for k in TEXT_PARTS if isinstance(config.get(k), Mapping)), {})
+    stated = (inner.get("architectures") or [None])[0]
+    by_type = TEXT_TYPES.get(str(inner.get("model_type")))
+    return next((name for name in (stated, by_type) if name in ALL), tower.text)
+
+
+def _shape(known: _Known, config: Config) -> ModelShape:
+    family = known.family
     layers = _layers(family, config)
     layout, fault = quantization(config.get("quantization_config"))
     longest = config.number("max_position_embeddings")
     return ModelShape(
-        architecture=name,
-        model_type=config.get("model_type"),
+        architecture=known.name,
+        model_type=config.raw.get("model_type"),
         hidden_size=config.number("hidden_size"),
         vocab_size=config.number("vocab_size"),
         layers=layers,
         max_position_embeddings=longest,
         dtype=_dtype(config),
         tie_word_embeddings=bool(config.get("tie_word_embeddings", family.tie)),
-        rope_dims=_rope_dims(layers, config),
+        rope_dims=_rope_dims(family, layers, config),
+        rope_caches=_rope_caches(family, layers, config),
         position_embeddings=0 if family.positions is None else longest + family.positions,
+        encoder_parameters=_encoder(known.tower, config),
         mtp_layers=config.number("mtp_layers", 0),
+        task=family.task,
         quantization=layout,
-        unknown=remarks + ((fault,) if fault else ()) + _left(config),
+        lm_head=family.lm_head,
+        lm_head_bias=config.flag(family.lm_head_bias),
+        final_norms=family.final_norms,
+        embedding_norms=family.embedding_norms,
+        per_layer_input=config.number("hidden_size_per_layer_input", 0),
+        per_layer_vocab=config.number("vocab_size_per_layer_input", 0),
+        other_parameters=family.other(config),
+        unknown=(*known.remarks(), *((fault,) if fault else ()), *_left(config)),
     )
 
 
@@ -65,6 +107,14 @@ def _left(config: Config) -> tuple[str, ...]:
 def _dtype(config: Config) -> str:
     text = str(config.get("dtype", "bfloat16")).removeprefix("torch.")
     return "bfloat16" if text == "auto" else text
+
+
+def _encoder(tower: Tower | None, config: Config) -> int:
+    """Parameters of the vision tower and projector; 0 where it is not counted."""
+    if tower is None or tower.count is None:
+        return 0
+    stated = config.raw.get("vision_config") or {}
+    return tower.count({**tower.defaults, **stated}, config.raw, config.number("hidden_size"))
 
 
 def _layers(family: Family, config: Config) -> tuple[Layer, ...]:
@@ -84,15 +134,33 @@ def _layer(family: Family, config: Config, index: int, kind: str) -> Layer:
     )
 
 
-def _rope_dims(layers: tuple[Layer, ...], config: Config) -> int:
+def _rope_dims(family: Family, layers: tuple[Layer, ...], config: Config) -> int:
+    """Rotated dimensions of a head."""
     first = next((x.mixer for x in layers if isinstance(x.mixer, Attention | Mla)), None)
+    if family.no_rope or first is None:
+        return 0
     if isinstance(first, Mla):
         return first.qk_rope_head_dim
     rope = config.get("rope_parameters") or {}
     partial = config.get("partial_rotary_factor", config.get("rotary_pct"))
     factor = float(partial or rope.get("partial_rotary_factor") or 1.0)
-    stated = config.get("rotary_dim")
-    return int(stated or (first.head_dim * factor if first else 0))
+    return int(config.get("rotary_dim") or first.head_dim * factor)
 
 
-Task = Literal["generate", "embed"]
+def _rope_caches(
+    family: Family, layers: tuple[Layer, ...], config: Config
+) -> tuple[tuple[int, int], ...]:
+    """(positions, dimensions) of each distinct table; YaRN's covers the stretched context."""
+    dims = _rope_dims(family, layers, config)
+    if not dims:
+        return ()
+    positions = config.number("max_position_embeddings", 0)
+    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    original = scaling.get("original_max_position_embeddings")
+    if original and scaling.get("factor") and _kind_of(scaling) == "yarn":
+        positions = max(positions, int(original * scaling["factor"]))
+    return ((positions, dims),) * family.ropes
+
+
+def _kind_of(scaling: Json) -> str:
+    return str(scaling.get("rope_type", scaling.get("type", "")))

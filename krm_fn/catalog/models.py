@@ -74,7 +74,7 @@ def model_ids() -> tuple[str, ...]:
 
 @cache
 def model_card(model_id: str) -> ModelCard | None:
-    """The row of exactly this id; None without one (then `near_ids` has proposals)."""
+    """The row of exactly this id; None without one (then `near_models` has proposals)."""
     if model_id not in _places():
         return None
     start, end = _places()[model_id]
@@ -82,7 +82,7 @@ def model_card(model_id: str) -> ModelCard | None:
     return ModelCard.model_validate(row)
 
 
-def near_ids(model_id: str) -> tuple[str, ...]:
+def near_models(model_id: str) -> tuple[str, ...]:
     """Up to three ids that were perhaps meant; capital letters and the organisation may differ."""
     lower = {name.lower(): name for name in model_ids()}
     named = {name.lower().rpartition("/")[2]: name for name in model_ids()}

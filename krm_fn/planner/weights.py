@@ -7,7 +7,7 @@ from functools import lru_cache
 from math import ceil
 
 from krm_fn.catalog.shape import Layer, ModelShape, Quantization
-from krm_fn.planner.plan import Parallelism
+from krm_fn.planner.plan import Parallelism, Question
 from krm_fn.planner.storage import (
     ITEMSIZE,
     ON_THE_FLY,
@@ -146,7 +146,13 @@ class _Decision:
         return self._main if quantised(tensor, self._main) and self._main.bits < 16 else None
 
 
-def checkpoint_bytes(shape: ModelShape) -> int:
+def checkpoint_bytes(question: Question) -> int:
+    """Bytes to download and read: what the files are known to hold, else what the shape says."""
+    shape = question.shape
+    return question.checkpoint_bytes or file_bytes(shape) + draft_bytes(shape)
+
+
+def file_bytes(shape: ModelShape) -> int:
     """Bytes of the weights in the files, in the dtype they are stored in; without draft layers."""
     kinds, order, first, last = _stored(shape, shape.quantization)
     itemsize = ITEMSIZE.get(shape.dtype, 2)
@@ -280,6 +286,6 @@ def _scale(shape: ModelShape, total: int | None) -> float:
     """Files over shape; draft layers in the files do not count if they explain the rest."""
     if not total:
         return 1.0
-    expected, draft = checkpoint_bytes(shape), draft_bytes(shape)
+    expected, draft = file_bytes(shape), draft_bytes(shape)
     nearest = min((total, total - draft), key=lambda held: abs(held - expected))
     return nearest / expected

@@ -107,7 +107,8 @@ _NOT_SHAPE = re.compile(
     r"(token|batch|rope|chunk_size|vocab_size_|beam|return_seq|ep_size|capacity|router_aux|init|"
     r"max_window|logits_to_keep|norm_size|group_size|layer_scale|pad_|img_size|image_size|"
     r"attention_chunk|^sliding_window|residual|num_labels|moe_layer_start|sampl|n_group|"
-    r"query_pre_attn|hidden_size_per_layer|swiglu|mrope|dynamic|_eps|max_length|mscale)"
+    r"query_pre_attn|hidden_size_per_layer|swiglu|mrope|dynamic|_eps|max_length|mscale|"
+    r"intermediate_size_mlp|mtp_layers|time_step|num_hash)"
 )
 
 
@@ -130,6 +131,11 @@ class Config:
                 if source.get(name) is not None:
                     return source[name]
         return default
+
+    def implied(self, *meanings: str) -> None:
+        """Keys that say nothing more in this architecture."""
+        for meaning in meanings:
+            self.asked.update(NAMES.get(meaning, (meaning,)))
 
     def number(self, meaning: str, default: int | None = None) -> int:
         """An integer that must be there unless it has a default; 0 stands in for a missing one."""

@@ -11,7 +11,7 @@ from krm_fn.catalog.architectures.config import Config
 from krm_fn.catalog.architectures.family import Family, Mixer
 from krm_fn.catalog.architectures.feed_forward import dense, experts
 from krm_fn.catalog.architectures.mixers import attention
-from krm_fn.catalog.shape import Dense
+from krm_fn.catalog.shape import Dense, Moe
 
 _AB = "attention_bias"
 
@@ -61,20 +61,29 @@ GEMMA3 = Family(
 
 
 def _gemma4_layer(config: Config, _: int) -> int:
-    """The layer's scalar; with experts two more norms per expert path and the router's scales.
+    """With experts three more norms and the router's two scales; per-layer inputs' gate, way back
+    and norm.
 
-    transformers 5.19 Gemma4TextDecoderLayer: layer_scalar, three extra feed-forward norms, router
-    scale (hidden) and per-expert scale.
+    transformers 5.19: Gemma4TextDecoderLayer, Gemma4TextRouter.
     """
-    if not config.get("enable_moe_block"):
-        return 1
-    return 1 + 4 * config.number("hidden_size") + config.number("num_experts")
+    hidden, width = config.number("hidden_size"), config.number("hidden_size_per_layer_input", 0)
+    moe = 4 * hidden + config.number("num_experts", 0) if config.flag("enable_moe_block") else 0
+    return moe + (2 * hidden * width + hidden if width else 0)
+
+
+def _gemma4_ffn(config: Config, index: int) -> Dense | Moe | None:
+    """Experts beside a dense block, or a dense one, twice as wide where the cache is shared."""
+    if config.flag("enable_moe_block"):
+        return experts(always=True, beside=True)(config, index)
+    first = config.number("num_hidden_layers") - config.number("num_kv_shared_layers", 0)
+    wide = config.flag("use_double_wide_mlp") and index >= first
+    return Dense(intermediate_size=config.number("intermediate_size") * (2 if wide else 1))
 
 
 GEMMA4 = Family(
     types=types.every(6, "sliding_window_pattern"),
     mixer=mixers.gemma4,
-    feed_forward=dense(),
+    feed_forward=_gemma4_ffn,
     norms=4,
     tie=True,
     ropes=2,

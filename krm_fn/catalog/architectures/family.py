@@ -40,6 +40,7 @@ class Family:
     tie: bool = False
     positions: int | None = None
     ropes: int = 1
+    no_rope: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     parallel: ParallelOf | None = None
     layer_other: Callable[[Config, int], int] | None = None

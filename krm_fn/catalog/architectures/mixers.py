@@ -83,6 +83,7 @@ def mla(config: Config, index: int, _: str) -> Mla:
     """DeepSeek's latent attention; an indexer where the config has one."""
     q_rank, heads = config.get("q_lora_rank"), config.get("index_n_heads")
     types = config.get("indexer_types") or []
+    config.implied("num_key_value_heads", "head_dim", "qk_head_dim", "index_topk_freq")
     return Mla(
         num_heads=config.number("num_attention_heads"),
         kv_lora_rank=config.number("kv_lora_rank"),

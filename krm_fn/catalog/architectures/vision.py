@@ -1,0 +1,328 @@
+"""Vision towers and projectors, as parameter counts; and whose text model stands below them.
+
+Sources: the modeling files of transformers 5.19. A tower whose config is absent is counted by the
+defaults of its config class, where all published sizes of the family share it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Mapping[str, Any]
+Count = Callable[[Json, Json, int], int]
+
+
+def _mlp(width: int, inner: int, *, gated: bool = False, bias: bool = True) -> int:
+    matrices = (3 if gated else 2) * width * inner
+    return matrices + ((2 if gated else 1) * inner + width if bias else 0)
+
+
+def _attention(width: int, *, bias: bool = True) -> int:
+    return 4 * width * width + (4 * width if bias else 0)
+
+
+def qwen2_vl(v: Json, _: Json, text: int) -> int:
+    """Qwen2-VL: LayerNorm blocks of `embed_dim`, ratio 4, patch 14 x 14 x 2; a 2-layer merger."""
+    d, depth, out = v["embed_dim"], v["depth"], v.get("hidden_size", text)
+    patch = v.get("in_channels", 3) * v["temporal_patch_size"] * v["patch_size"] ** 2
+    inner = int(d * v.get("mlp_ratio", 4))
+    merged = d * v["spatial_merge_size"] ** 2
+    block = 4 * d + _attention(d) + _mlp(d, inner)
+    return int(patch * d + depth * block + 2 * d + merged * (merged + 1) + merged * out + out)
+
+
+def qwen2_5_vl(v: Json, _: Json, text: int) -> int:
+    """Qwen2.5-VL: RMSNorm blocks with a gated MLP with bias, patch without bias."""
+    d, depth, out = v["hidden_size"], v["depth"], v.get("out_hidden_size", text)
+    patch = v.get("in_channels", 3) * v["temporal_patch_size"] * v["patch_size"] ** 2
+    merged = d * v["spatial_merge_size"] ** 2
+    block = 2 * d + _attention(d) + _mlp(d, v["intermediate_size"], gated=True)
+    return int(patch * d + depth * block + d + merged * (merged + 1) + merged * out + out)
+
+
+def qwen3_vl(v: Json, _: Json, text: int) -> int:
+    """Qwen3-VL, Qwen3.5: learned positions, LayerNorm, plain MLP; a merger per deepstack layer."""
+    d, depth, out = v["hidden_size"], v["depth"], v.get("out_hidden_size", text)
+    patch = v.get("in_channels", 3) * v["temporal_patch_size"] * v["patch_size"] ** 2
+    merged = d * v["spatial_merge_size"] ** 2
+    block = 4 * d + _attention(d) + _mlp(d, v["intermediate_size"])
+    merger = merged * (merged + 1) + merged * out + out
+    deep = len(v.get("deepstack_visual_indexes") or ())
+    ends = patch * d + d + v.get("num_position_embeddings", 2304) * d
+    return int(ends + depth * block + merger + 2 * d + deep * (merger + 2 * merged))
+
+
+def siglip(v: Json, _: Json, text: int) -> int:
+    """SigLIP with Gemma 3's projector (a matrix and a norm)."""
+    d, depth, patch = v["hidden_size"], v["num_hidden_layers"], v["patch_size"]
+    tokens = (v["image_size"] // patch) ** 2
+    block = 4 * d + _attention(d) + _mlp(d, v["intermediate_size"])
+    return int(3 * patch**2 * d + d + tokens * d + depth * block + 2 * d + d * text + d)
+
+
+def _clip_tower(v: Json) -> int:
+    """CLIP ViT with class token, pre and post norms."""
+    d, depth, patch = v["hidden_size"], v["num_hidden_layers"], v["patch_size"]
+    tokens = (v["image_size"] // patch) ** 2 + 1
+    block = 4 * d + _attention(d) + _mlp(d, v["intermediate_size"])
+    return int(3 * patch**2 * d + d + tokens * d + depth * block + 4 * d)
+
+
+def _siglip_tower(v: Json) -> int:
+    d, depth, patch = v["hidden_size"], v["num_hidden_layers"], v["patch_size"]
+    tokens = (v["image_size"] // patch) ** 2
+    block = 4 * d + _attention(d) + _mlp(d, v["intermediate_size"])
+    return int(3 * patch**2 * d + d + tokens * d + depth * block + 2 * d)
+
+
+def llava(v: Json, c: Json, text: int) -> int:
+    """LLaVA: a CLIP or SigLIP tower, a two-layer projector; NeXT adds an image-newline vector."""
+    tower = _siglip_tower(v) if "siglip" in str(v.get("model_type")) else _clip_tower(v)
+    layers = c.get("vision_feature_layer", -2)
+    d = v["hidden_size"] * (len(layers) if isinstance(layers, list) else 1)
+    newline = text if "image_grid_pinpoints" in c else 0
+    return int(tower + d * text + text + text * text + text + newline)
+
+
+def pixtral(v: Json, c: Json, text: int) -> int:
+    """Mistral 3: Pixtral blocks without biases, a patch merger and a two-layer projector."""
+    d, depth, patch = v["hidden_size"], v["num_hidden_layers"], v["patch_size"]
+    block = (
+        2 * d + _attention(d, bias=False) + _mlp(d, v["intermediate_size"], gated=True, bias=False)
+    )
+    merge = c.get("spatial_merge_size", 2)
+    return int(3 * patch**2 * d + d + depth * block + d + merge**2 * d * d + d * text + text * text)
+
+
+def mllama(v: Json, _: Json, text: int) -> int:
+    """Llama 3.2 Vision: 32 local and 8 gated global layers, tile and position embeddings."""
+    d, inner, patch = v["hidden_size"], v["intermediate_size"], v["patch_size"]
+    tokens, tiles = (v["image_size"] // patch) ** 2 + 1, v["max_num_tiles"]
+    ratios = len(v.get("supported_aspect_ratios") or range(8)) + 1
+    block = 4 * d + _attention(d, bias=False) + _mlp(d, inner)
+    layers = v["num_hidden_layers"] * block + v["num_global_layers"] * (block + 2)
+    tables = ratios * tiles * d * 2 + 2 + tokens * d + 1 + ratios * tiles * tokens * d
+    out = v.get("vision_output_dim", 7680)
+    return int(3 * patch**2 * d + d + tables + 4 * d + layers + out * text + text)
+
+
+def llama4(v: Json, _: Json, text: int) -> int:
+    """Llama 4: CLIP-like tower, a pixel-shuffle adapter, one projection."""
+    d, depth, patch, inner = (
+        v[k] for k in ("hidden_size", "num_hidden_layers", "patch_size", "intermediate_size")
+    )
+    tokens = (v["image_size"] // patch) ** 2 + 1
+    block = 4 * d + _attention(d) + _mlp(d, inner)
+    ratio = v.get("pixel_shuffle_ratio", 0.5)
+    shuffled = int(d / ratio**2)
+    into, out = v["projector_input_dim"], v["projector_output_dim"]
+    adapter = shuffled * into + into * out if shuffled != inner else inner * into + into * out
+    return int(3 * patch**2 * d + d + tokens * d + 4 * d + depth * block + adapter + out * text)
+
+
+def moonvit(v: Json, _: Json, text: int) -> int:
+    """Kimi's MoonViT: learned positions, LayerNorm blocks with biases, a merging projector."""
+    d = v.get("vt_hidden_size", v.get("hidden_size", 1152))
+    depth = v.get("vt_num_hidden_layers", v.get("num_hidden_layers", 27))
+    inner = v.get("vt_intermediate_size", v.get("intermediate_size", 4304))
+    side = v.get("init_pos_emb_height", 64) * v.get("init_pos_emb_width", 64)
+    patch = 3 * v.get("patch_size", 14) ** 2
+    merge = v.get("merge_kernel_size", [2, 2])
+    merged = d * merge[0] * merge[1]
+    block = 4 * d + _attention(d) + _mlp(d, inner)
+    projector = 2 * d + merged * (merged + 1) + merged * text + text
+    return int(patch * d + d + side * d + depth * block + 2 * d + projector)
+
+
+def internvit(v: Json, _: Json, text: int) -> int:
+    """InternViT and InternVL's projector: a norm, two matrices; pixel shuffle by 2."""
+    d, depth, patch = v["hidden_size"], v["num_hidden_layers"], v["patch_size"]
+    tokens = (v["image_size"] // patch) ** 2 + 1
+    norms = 2 if v.get("norm_type") == "rms_norm" else 4
+    qkv_bias = 3 * d if v.get("qkv_bias", True) else 0
+    qk_norm = 2 * d if v.get("qk_normalization") else 0
+    attention = 4 * d * d + qkv_bias + d + qk_norm
+    block = norms * d + attention + _mlp(d, v["intermediate_size"]) + 2 * d
+    wide = 4 * d
+    return int(
+        3 * patch**2 * d + d + d + tokens * d + depth * block
+        + 2 * wide + wide * text + text + text * text + text
+    )  # fmt: skip
+
+
+def gemma4(v: Json, _: Json, text: int) -> int:
+    """Gemma 4's tower: gated MLP, RMSNorm before and after, per-head norms, 2-axis positions."""
+    d, depth, inner = v["hidden_size"], v["num_hidden_layers"], v["intermediate_size"]
+    dim = v.get("head_dim", 64)
+    heads, kv = v["num_attention_heads"], v.get("num_key_value_heads", v["num_attention_heads"])
+    attention = d * dim * (2 * heads + 2 * kv) + 2 * dim
+    block = 4 * d + attention + 3 * d * inner
+    patch = 3 * v["patch_size"] ** 2 * d
+    scale = 2 * d if v.get("standardize") else 0
+    return int(
+        patch + 2 * v.get("position_embedding_size", 10240) * d + depth * block + d * text + scale
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tower:
+    """A multimodal architecture: its text family, and how its encoder is counted."""
+
+    text: str
+    count: Count | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    tokens: int = 0
+
+
+_QWEN2_VL = {
+    "embed_dim": 1280,
+    "depth": 32,
+    "mlp_ratio": 4,
+    "patch_size": 14,
+    "temporal_patch_size": 2,
+    "spatial_merge_size": 2,
+}
+_QWEN2_5_VL = {
+    "hidden_size": 1280,
+    "depth": 32,
+    "intermediate_size": 3420,
+    "patch_size": 14,
+    "temporal_patch_size": 2,
+    "spatial_merge_size": 2,
+}
+_QWEN3_VL = {
+    "hidden_size": 1152,
+    "depth": 27,
+    "intermediate_size": 4304,
+    "patch_size": 16,
+    "temporal_patch_size": 2,
+    "spatial_merge_size": 2,
+    "num_position_embeddings": 2304,
+}
+_DEEP = {"deepstack_visual_indexes": [8, 16, 24]}
+_SIGLIP = {
+    "hidden_size": 1152,
+    "num_hidden_layers": 27,
+    "intermediate_size": 4304,
+    "patch_size": 14,
+    "image_size": 896,
+}
+_CLIP = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "intermediate_size": 4096,
+    "patch_size": 14,
+    "image_size": 336,
+}
+_PIXTRAL = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "intermediate_size": 4096,
+    "patch_size": 14,
+}
+_MLLAMA = {
+    "hidden_size": 1280,
+    "num_hidden_layers": 32,
+    "num_global_layers": 8,
+    "intermediate_size": 5120,
+    "patch_size": 14,
+    "image_size": 560,
+    "max_num_tiles": 4,
+    "vision_output_dim": 7680,
+}
+_LLAMA4 = {
+    "hidden_size": 1408,
+    "num_hidden_layers": 34,
+    "intermediate_size": 5632,
+    "patch_size": 14,
+    "image_size": 336,
+    "projector_input_dim": 4096,
+    "projector_output_dim": 4096,
+}
+_GEMMA4 = {
+    "hidden_size": 1152,
+    "num_hidden_layers": 27,
+    "intermediate_size": 4304,
+    "num_attention_heads": 16,
+    "head_dim": 72,
+    "patch_size": 16,
+    "standardize": True,
+}
+_INTERNVIT = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "intermediate_size": 4096,
+    "patch_size": 14,
+    "image_size": 448,
+}
+
+TOWERS: Mapping[str, Tower] = {
+    "Qwen2VLForConditionalGeneration": Tower(
+        text="Qwen2ForCausalLM", count=qwen2_vl, defaults=_QWEN2_VL
+    ),
+    "Qwen2_5_VLForConditionalGeneration": Tower(
+        text="Qwen2ForCausalLM", count=qwen2_5_vl, defaults=_QWEN2_5_VL
+    ),
+    "Qwen3VLForConditionalGeneration": Tower(
+        text="Qwen3ForCausalLM", count=qwen3_vl, defaults=_QWEN3_VL | _DEEP
+    ),
+    "Qwen3VLMoeForConditionalGeneration": Tower(
+        text="Qwen3MoeForCausalLM", count=qwen3_vl, defaults=_QWEN3_VL | _DEEP
+    ),
+    "Qwen3OmniMoeForConditionalGeneration": Tower(text="Qwen3MoeForCausalLM"),
+    "Qwen3_5ForConditionalGeneration": Tower(
+        text="Qwen3_5ForCausalLM", count=qwen3_vl, defaults=_QWEN3_VL
+    ),
+    "Qwen3_5MoeForConditionalGeneration": Tower(
+        text="Qwen3_5MoeForCausalLM", count=qwen3_vl, defaults=_QWEN3_VL
+    ),
+    "MllamaForConditionalGeneration": Tower(
+        text="MllamaForCausalLM", count=mllama, defaults=_MLLAMA
+    ),
+    "Llama4ForConditionalGeneration": Tower(
+        text="Llama4ForCausalLM", count=llama4, defaults=_LLAMA4
+    ),
+    "Gemma3ForConditionalGeneration": Tower(
+        text="Gemma3ForCausalLM", count=siglip, defaults=_SIGLIP
+    ),
+    "Gemma4ForConditionalGeneration": Tower(
+        text="Gemma4ForCausalLM", count=gemma4, defaults=_GEMMA4
+    ),
+    "Gemma4UnifiedForConditionalGeneration": Tower(text="Gemma4ForCausalLM"),
+    "Mistral3ForConditionalGeneration": Tower(
+        text="MistralForCausalLM", count=pixtral, defaults=_PIXTRAL
+    ),
+    "LlavaForConditionalGeneration": Tower(text="LlamaForCausalLM", count=llava, defaults=_CLIP),
+    "LlavaNextForConditionalGeneration": Tower(
+        text="LlamaForCausalLM", count=llava, defaults=_CLIP
+    ),
+    "KimiVLForConditionalGeneration": Tower(text="DeepseekV3ForCausalLM", count=moonvit),
+    "KimiK25ForConditionalGeneration": Tower(text="DeepseekV3ForCausalLM", count=moonvit),
+    "KimiK3ForConditionalGeneration": Tower(text="KimiLinearForCausalLM", count=moonvit),
+    "InternVLChatModel": Tower(text="Qwen2ForCausalLM", count=internvit, defaults=_INTERNVIT),
+    "InternVLForConditionalGeneration": Tower(text="Qwen2ForCausalLM"),
+    "MiniMaxM3SparseForConditionalGeneration": Tower(text="MiniMaxM3ForCausalLM"),
+    "Glm4vMoeForConditionalGeneration": Tower(text="Glm4MoeForCausalLM"),
+    "DotsOCRForCausalLM": Tower(text="Qwen2ForCausalLM"),
+    "Glm5NextForConditionalGeneration": Tower(text="Glm5NextForCausalLM"),
+}
+
+# model_type of a nested text config -> its architecture
+TEXT_TYPES: Mapping[str, str] = {
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "ministral3": "Ministral3ForCausalLM",
+    "mistral4": "Mistral4ForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "qwen3_moe": "Qwen3MoeForCausalLM",
+    "gemma2": "Gemma2ForCausalLM",
+    "granite": "GraniteForCausalLM",
+    "phi3": "Phi3ForCausalLM",
+    "internlm2": "InternLM2ForCausalLM",
+    "deepseek_v2": "DeepseekV2ForCausalLM",
+    "deepseek_v3": "DeepseekV3ForCausalLM",
+    "kimi_k2": "DeepseekV3ForCausalLM",
+    "kimi_linear": "KimiLinearForCausalLM",
+    "gpt_oss": "GptOssForCausalLM",
+}
