@@ -2,18 +2,26 @@
 
 from collections.abc import Iterator, Mapping
 
-from krm_fn.api.v1alpha1 import LLMService, StorageSpec
+from krm_fn.api.v1alpha1 import LLMService
 from krm_fn.catalog import platforms
 from krm_fn.engines import Server
 from krm_fn.errors import Result, info, warning
 from krm_fn.function.facts import Facts, VariantFacts
-from krm_fn.function.launches import WEIGHTS_PATH, cache_bytes, launch
+from krm_fn.function.launches import launch
 from krm_fn.function.questions import question
+from krm_fn.function.weights import (
+    cache,
+    cache_bytes,
+    downloads,
+    is_prefetched,
+    needs_recreate,
+    prefetch,
+    weights_claim,
+)
 from krm_fn.planner.plan import Plan
 from krm_fn.resources.access import Access
 from krm_fn.resources.autoscaling import Scaling
 from krm_fn.resources.pod import Images, Placement, Security, Toleration
-from krm_fn.resources.storage import Cache, WeightsClaim
 from krm_fn.resources.workload import Rollout
 from krm_fn.targets.base import Service, Variant
 
@@ -46,33 +54,6 @@ def target_service(facts: Facts, plans: Mapping[str, Plan]) -> Service:
     )
 
 
-def downloads(service: LLMService) -> bool:
-    return service.spec.model.uri == "hub" and not service.spec.model.id.startswith("/")
-
-
-def weights_claim(service: LLMService) -> WeightsClaim | None:
-    uri = service.spec.model.uri
-    if not uri.startswith("pvc://"):
-        return None
-    name, _, path = uri.removeprefix("pvc://").partition("/")
-    return WeightsClaim(name=name, path=WEIGHTS_PATH, sub_path=path or None)
-
-
-def cache(storage: StorageSpec, plan: Plan, size: int) -> Cache:
-    """`auto`: a claim where one replica is the maximum or a shared class is stated."""
-    mode = storage.access_mode
-    single = plan.max_replicas == 1
-    kind = storage.cache
-    if kind == "auto":
-        kind = "claim" if single or mode == "ReadWriteMany" else "ephemeral"
-    return Cache(
-        kind=kind,
-        access_mode=mode or "ReadWriteOnce",
-        storage_class=storage.storage_class,
-        size_bytes=size,
-    )
-
-
 def target_variants(facts: Facts, plans: Mapping[str, Plan]) -> tuple[Variant, ...]:
     return tuple(target_variant(facts, variant, plans) for variant in facts.variants)
 
@@ -93,6 +74,7 @@ def target_variant(facts: Facts, variant: VariantFacts, plans: Mapping[str, Plan
         placement=placement(facts),
         scaling=scaling(facts.service, plan),
         rollout=rollout(facts, plan),
+        prefetch=prefetch(facts, server) if is_prefetched(facts.service, plan) else None,
     )
 
 
@@ -169,12 +151,6 @@ def rollout(facts: Facts, plan: Plan) -> Rollout:
     room = question(facts, _facts_of(facts, plan.variant)).pool.replicas(plan.gpus_per_replica)
     surge = room > scaling(facts.service, plan).max_replicas
     return Rollout(max_surge=int(surge), max_unavailable=int(not surge))
-
-
-def needs_recreate(facts: Facts, plan: Plan) -> bool:
-    storage = facts.service.spec.storage
-    found = cache(storage, plan, 0)
-    return downloads(facts.service) and found.kind == "claim" and not found.is_shared
 
 
 def results(

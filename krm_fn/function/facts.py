@@ -223,7 +223,7 @@ def _not_understood(shape: ModelShape) -> Iterator[Result]:
 
 
 def _unknown_model(name: str) -> Result:
-    close = models.near_ids(name)
+    close = models.near_models(name)
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
     return error(
         f'"{name}" is not in the catalogue{hint}: state `spec.model.config` with the model\'s '

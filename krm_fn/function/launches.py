@@ -3,18 +3,15 @@
 from collections.abc import Iterator
 
 from krm_fn.api.v1alpha1 import LLMService
-from krm_fn.engines import Launch, Token
+from krm_fn.engines import Launch
 from krm_fn.errors import Result, error, info, warning
 from krm_fn.function.facts import Facts, VariantFacts
+from krm_fn.function.weights import cache_bytes, is_prefetched, model_path, token
 from krm_fn.planner import host
 from krm_fn.planner.plan import Plan, Question
 from krm_fn.planner.weights import checkpoint_bytes
-from krm_fn.units import GIB, coarse_bytes, quantity_bytes, quantity_cores, rate_bytes
+from krm_fn.units import GIB, quantity_bytes, quantity_cores, rate_bytes
 
-WEIGHTS_PATH = "/weights"
-CACHE_STEPS = tuple(size * GIB for size in (10, 20, 50, 100, 150, 200, 300, 500, 750, 1000))
-CACHE_FACTOR = 1.1
-"""Weights and a tenth: tokenizer, partial downloads and file system overhead."""
 WORK_BYTES = 20 * GIB
 """Compiled kernels, logs and temporary files of one engine pod."""
 SPOT_PRE_STOP, PRE_STOP = 5, 15
@@ -37,8 +34,8 @@ def launch(facts: Facts, variant: VariantFacts, plan: Plan, question: Question) 
         revision=None if is_local else facts.card.revision,
         trust_remote_code=model.trust_remote_code,
         local=is_local,
-        offline=False,
-        token=token(facts),
+        offline=is_prefetched(service, plan),
+        token=None if is_prefetched(service, plan) else token(facts),
         extra_args=(*service.spec.serving.extra_args, *variant.spec.extra_args)
         if variant.engine.planned
         else variant.spec.extra_args,
@@ -56,34 +53,6 @@ def launch(facts: Facts, variant: VariantFacts, plan: Plan, question: Question) 
 def _groups(service: LLMService) -> tuple[int, ...]:
     group = service.spec.security.render_group
     return (group,) if group is not None else ()
-
-
-def model_path(service: LLMService) -> str:
-    """The Hub's id, or where the weights are mounted."""
-    model = service.spec.model
-    if model.uri.startswith("pvc://"):
-        return WEIGHTS_PATH
-    if model.uri.startswith("/"):
-        return model.uri
-    return model.id
-
-
-def token(facts: Facts) -> Token | None:
-    """The stated reference; the default one for a gated model of the Hub (design decision 6)."""
-    model = facts.service.spec.model
-    if model.token_secret_ref:
-        return Token(secret=model.token_secret_ref.name, key=model.token_secret_ref.key)
-    if facts.card.gated and model.uri == "hub":
-        return Token(secret="hf-token", key="HF_TOKEN")  # noqa: S106  # names, not values
-    return None
-
-
-def cache_bytes(facts: Facts, question: Question) -> int:
-    """Room for the weights in coarse steps, so that a claim need not grow with a revision."""
-    size = facts.service.spec.storage.size
-    if size:
-        return quantity_bytes(size)
-    return coarse_bytes(int(checkpoint_bytes(question) * CACHE_FACTOR), CACHE_STEPS)
 
 
 def host_needs(

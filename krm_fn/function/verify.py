@@ -7,9 +7,10 @@ from krm_fn.catalog import platforms
 from krm_fn.checks import Context, Pool, faults
 from krm_fn.engines import argv
 from krm_fn.errors import Result
-from krm_fn.function.compose import placement_facts, weights_claim
+from krm_fn.function.compose import placement_facts
 from krm_fn.function.facts import Facts, VariantFacts
 from krm_fn.function.questions import pool_shape
+from krm_fn.function.weights import weights_claim
 from krm_fn.planner.plan import Plan
 from krm_fn.targets.base import Rendering, Variant
 
