@@ -5,6 +5,7 @@ elements of the patch first, in the patch's order, and then the others of the ba
 is patched by its final elements up to the last one that differs, an unchanged one by its key alone.
 """
 
+import json
 from copy import deepcopy
 from typing import Any
 
@@ -56,7 +57,8 @@ def _changes(base: Manifest, final: Manifest) -> Manifest:
 
 
 def _same(base: Any, final: Any) -> bool:
-    return type(base) is type(final) and bool(base == final)
+    """Equal as JSON: to Python 1 and True are the same, to Kubernetes not."""
+    return json.dumps(base, sort_keys=True) == json.dumps(final, sort_keys=True)
 
 
 def _change(key: str, base: Any, final: Any) -> Any:
@@ -107,6 +109,6 @@ def _stated(key: str, base: list[Manifest], final: list[Manifest]) -> int:
     for count in range(len(final)):
         stated = {element[key] for element in final[:count]}
         kept = {element[key] for element in final} - stated
-        if [element for element in base if element[key] in kept] == final[count:]:
+        if _same([element for element in base if element[key] in kept], final[count:]):
             return count
     return len(final)
