@@ -227,7 +227,7 @@ def test_intervals_are_wider_where_fewer_rows_stand_behind():
 
 
 def test_provenance_says_where_the_figures_come_from():
-    assert "693 measured rows of vllm" in ask(question(), users=1).provenance
+    assert "708 measured rows of vllm" in ask(question(), users=1).provenance
     assert "no rows of another" in ask(question(engine="another"), users=1).provenance
     assert "not validated" in ask(question(), Parallelism(pipeline=2), 1).provenance
 
