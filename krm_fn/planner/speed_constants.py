@@ -4,8 +4,8 @@ A constant multiplies one term of `performance.py`, whose docstrings have the fo
 that of performance-model.md 5. Fitted once over all models, never per model: non-negative least
 squares on the relative error, reweighted towards its absolute value, model families weighted
 1/sqrt(rows). That favours low figures, so the ttft terms are raised by 4 % (median predicted /
-measured 0.92 -> 0.96). What describes GPU and model is shared by the engines; what describes a scheduler is
-the engine's own.
+measured 0.92 -> 0.96). What describes GPU and model is shared by the engines; what describes a
+scheduler is the engine's own.
 """
 
 from dataclasses import dataclass, replace
