@@ -12,6 +12,10 @@ import pytest
 Need = Callable[[str, str | None, str], str]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="rewrite goldens, and fail")
+
+
 def required() -> list[str]:
     """The programs that must be there."""
     return [name for name in os.environ.get("KRM_FN_REQUIRE", "").split(",") if name]
