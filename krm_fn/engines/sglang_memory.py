@@ -32,40 +32,58 @@ def limits(version: str) -> EngineLimits:
         attention_data_parallel=True,
         cache=CacheRules(pool="tokens"),
         free_fraction=FreeFraction(steps=STEPS),
-        activation=Activation(
-            sampler_copies=1,
-            hidden_copies=6,
-            constant_bytes=int(0.1 * GIB),
-            expert_workspace=True,
-            spread=0.3,
-            measurements=0,
-            source="by analogy with vLLM",
-        ),
-        graphs=Graphs(
-            charged=False,
-            max_size=512,
-            base_bytes=int(0.5 * GIB),
-            layer_bytes=20 * MIB,
-            expert_factor=1.5,
-            estimate=0.0,
-            spread_bytes=int(0.5 * GIB),
-            measurements=1,
-            source="sglang-0001",
-        ),
-        context=(
-            Overhead(
-                where=Where(min_tensor=2),
-                bytes=int(2 * GIB),
-                spread_bytes=int(0.5 * GIB),
-                measurements=3,
-                source="memory-model.md 3",
-            ),
-            Overhead(
+        activation_charged=False,
+        activation=(
+            Activation(
                 where=Where(),
-                bytes=int(0.6 * GIB),
-                spread_bytes=int(0.2 * GIB),
-                measurements=3,
-                source="memory-model.md 3",
+                sampler_copies=1.0,
+                hidden_copies=3.0,
+                constant_bytes=int(0.1 * GIB),
+                expert_workspace=True,
+                workspace_free=(),
+                spread=0.3,
+                measurements=0,
+                source="by analogy with vLLM",
             ),
         ),
+        graphs=(
+            Graphs(
+                where=Where(),
+                charged=False,
+                max_size=512,
+                base_bytes=int(0.4 * GIB),
+                layer_bytes=int(12.8 * MIB),
+                expert_bytes=int(0.3 * GIB),
+                estimate=0.0,
+                spread_bytes=int(0.5 * GIB),
+                measurements=1,
+                source="sglang-0001",
+            ),
+        ),
+        context=CONTEXT,
     )
+
+
+CONTEXT = (
+    Overhead(
+        where=Where(vendor="amd"),
+        bytes=int(4.4 * GIB),
+        spread_bytes=int(0.5 * GIB),
+        measurements=2,
+        source="sglang-0007, sglang-0008",
+    ),
+    Overhead(
+        where=Where(min_tensor=2),
+        bytes=int(2.2 * GIB),
+        spread_bytes=int(0.5 * GIB),
+        measurements=3,
+        source="sglang-0066, sglang-0069",
+    ),
+    Overhead(
+        where=Where(),
+        bytes=int(0.6 * GIB),
+        spread_bytes=int(0.2 * GIB),
+        measurements=2,
+        source="sglang-0001",
+    ),
+)

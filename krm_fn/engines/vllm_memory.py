@@ -1,145 +1,153 @@
-"""vLLM's memory rules by version: what is charged, how the cache is cut up, what was measured."""
+"""vLLM's memory rules by version: what is charged, how the cache is cut up, what was measured.
 
-from krm_fn.planner.limits import (
-    Activation,
-    Batch,
-    CacheBlock,
-    CacheRules,
-    EngineLimits,
-    Graphs,
-    Overhead,
-    Where,
+Rows hold from `since` up to, not including, `until`. Measured figures are those of
+`memory-measured.csv` (row ids) and of llm-d-planner's accuracy report for 0.19.0 on H100; their
+spread is the largest deviation from the figure among the rows.
+"""
+
+from dataclasses import replace
+
+from krm_fn.engines.since import Since, all_at, at, number
+from krm_fn.engines.vllm_calibration import ACTIVATION, CONTEXT, GRAPHS, NON_TORCH
+from krm_fn.planner.limits import Batch, CacheBlock, CacheRules, EngineLimits, Where
+from krm_fn.units import GIB
+
+FRACTION = (
+    Since(until=(0, 20), value=0.9, source="vllm/config/cache.py, 0.19.0"),
+    Since(since=(0, 20), value=0.92, source="vllm/config/cache.py, 0.20.0"),
 )
-from krm_fn.units import GIB, MIB
 
+BLACKWELL = Where(min_major=10, max_major=10)
+LARGE = Where(min_memory_bytes=70 * GIB)
+ANY = Where()
 
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+BLOCKS = (
+    Since(
+        until=(0, 14),
+        value=CacheBlock(where=Where(min_major=9, max_major=9), kind="latent", tokens=64),
+        source="vllm/platforms/cuda.py:check_and_update_config (FlashMLA), 0.9-0.13",
+    ),
+    Since(
+        until=(0, 14),
+        value=CacheBlock(where=BLACKWELL, kind="latent", tokens=128),
+        source="vllm/platforms/cuda.py:check_and_update_config (CutlassMLA), 0.10-0.13",
+    ),
+    Since(
+        since=(0, 14),
+        value=CacheBlock(where=BLACKWELL, kind="latent", tokens=32),
+        source="vllm/v1/attention/backends/mla/flashinfer_mla.py, 0.33",
+    ),
+    Since(
+        value=CacheBlock(where=ANY, kind="sparse", tokens=64),
+        source="vllm/v1/attention/backends/mla/flashmla_sparse.py, 0.33",
+    ),
+)
+
+_OLDEST = CacheRules(
+    pool="blocks",
+    printed="blocks",
+    batches_in_flight=1,
+    null_block=False,
+    pads_pages=False,
+    hybrid=False,
+    state_mode="none",
+    latent_align=64,
+    latent=False,
+)
+_V1 = replace(_OLDEST, printed="groups", hybrid=True, latent=True)
+_CAPACITY = replace(_V1, printed="capacity")
+_ALIGNED = replace(_CAPACITY, pads_pages=True, batches_in_flight=2, state_mode="align")
+CACHE = (
+    Since(until=(0, 7, 1), value=_OLDEST, source="vllm/worker/cache_engine.py, 0.5.4-0.6.6"),
+    Since(
+        since=(0, 7, 1),
+        until=(0, 9),
+        value=replace(_OLDEST, latent=True),
+        source="vllm/v1/core/kv_cache_utils.py, 0.8.5",
+    ),
+    Since(since=(0, 9), until=(0, 20, 1), value=_V1, source="kv_cache_utils.py, 0.10-0.20.0"),
+    Since(
+        since=(0, 20, 1),
+        until=(0, 22),
+        value=_CAPACITY,
+        source="kv_cache_utils.py:get_kv_cache_capacity (logs of 0.20.1; code of 0.24.0)",
+    ),
+    Since(
+        since=(0, 22),
+        until=(0, 26),
+        value=replace(_CAPACITY, pads_pages=True),
+        source="kv_cache_utils.py:unify_kv_cache_spec_page_size, 0.24.0",
+    ),
+    Since(
+        since=(0, 26),
+        until=(0, 28),
+        value=_ALIGNED,
+        source="kv_cache_interface.py, config/model.py:is_prefix_caching_supported, 0.26.0",
+    ),
+    Since(
+        since=(0, 28),
+        until=(0, 33),
+        value=replace(_ALIGNED, null_block=True, latent_align=128),
+        source="kv_cache_utils.py, platforms/interface.py, 0.28.0 and 0.32.0",
+    ),
+    Since(
+        since=(0, 33),
+        value=replace(_ALIGNED, null_block=True, latent_align=128, pipelined_batches=True),
+        source="kv_cache_planning.py, config/vllm.py:max_concurrent_batches, 0.33.0",
+    ),
+)
+
+_SMALL = Batch(where=ANY, max_num_batched_tokens=2048, max_num_seqs=256)
+_BIG = Batch(where=LARGE, max_num_batched_tokens=8192, max_num_seqs=1024)
+_HUGE = Where(min_memory_bytes=160 * GIB)
+BATCHES = (
+    Since(
+        until=(0, 8),
+        value=Batch(where=ANY, max_num_batched_tokens=None, max_num_seqs=256),
+        source="vllm/engine/arg_utils.py, 0.6.6: the context where it is longer than 2048",
+    ),
+    Since(
+        since=(0, 28),
+        value=Batch(where=_HUGE, max_num_batched_tokens=16384, max_num_seqs=1024),
+        source="vllm/engine/arg_utils.py:get_batch_defaults, 0.28-0.33",
+    ),
+    Since(
+        since=(0, 9),
+        value=replace(_SMALL, where=Where(names=("A100", "GB10"))),
+        source="vllm/engine/arg_utils.py, 0.11-0.33 (GB10: 0.33)",
+    ),
+    Since(since=(0, 8), value=_BIG, source="vllm/engine/arg_utils.py, 0.8.5-0.33"),
+    Since(since=(0, 8), value=_SMALL, source="vllm/engine/arg_utils.py, 0.8.5-0.33"),
+)
+
+KV_DTYPES = (
+    Since(value="auto"),
+    Since(since=(0, 9), value="bfloat16"),
+    Since(value="fp8"),
+    Since(value="fp8_e4m3"),
+    Since(value="fp8_e5m2"),
+    Since(since=(0, 11, 1), value="fp8_ds_mla"),
+    Since(since=(0, 30), value="nvfp4"),
+)
 
 
 def limits(version: str) -> EngineLimits:
     """Memory and layout rules of a vLLM release."""
-    at = _number(version)
+    release = number(version)
+    cache = at(CACHE, release)
     return EngineLimits(
         name="vllm",
         version=version,
         memory_basis="total",
-        memory_fraction=0.92 if at >= (0, 20) else 0.9,
+        memory_fraction=at(FRACTION, release),
         block_size=16,
-        kv_cache_dtypes=("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2"),
-        cache=_cache(at),
-        batches=_batches(at),
-        activation=_activation(at),
-        graphs=_graphs(at),
-        context=CONTEXT,
-        non_torch=NON_TORCH,
-        sparse_kv_dtype="fp8_ds_mla",
+        kv_cache_dtypes=all_at(KV_DTYPES, release),
+        experts_span_data=True,
+        cache=replace(cache, blocks=all_at(BLOCKS, release)),
+        batches=all_at(BATCHES, release),
+        activation=all_at(ACTIVATION, release),
+        graphs=all_at(GRAPHS, release),
+        context=all_at(CONTEXT, release),
+        non_torch=all_at(NON_TORCH, release),
+        sparse_kv_dtype="fp8_ds_mla" if release >= (0, 11, 1) else None,
     )
-
-
-def _cache(at: tuple[int, ...]) -> CacheRules:
-    return CacheRules(
-        pool="blocks",
-        printed="capacity" if at >= (0, 20, 1) else "groups" if at >= (0, 9) else "blocks",
-        blocks=(CacheBlock(where=Where(min_major=9, max_major=9), kind="latent", tokens=64),),
-        batches_in_flight=2 if at >= (0, 26) else 1,
-        pipelined_batches=at >= (0, 33),
-        null_block=at >= (0, 28),
-        pads_pages=at >= (0, 22),
-        state_mode="align" if at >= (0, 26) else "none",
-        latent_align=128 if at >= (0, 28) else 64,
-    )
-
-
-def _batches(at: tuple[int, ...]) -> tuple[Batch, ...]:
-    large = (
-        Batch(
-            where=Where(min_memory_bytes=160 * GIB), max_num_batched_tokens=16384, max_num_seqs=1024
-        ),
-    )
-    small = (
-        Batch(where=Where(names=("A100", "GB10")), max_num_batched_tokens=2048, max_num_seqs=256),
-    )
-    return (
-        *(large if at >= (0, 28) else ()),
-        *(small if at >= (0, 9) else ()),
-        Batch(
-            where=Where(min_memory_bytes=70 * GIB), max_num_batched_tokens=8192, max_num_seqs=1024
-        ),
-        Batch(where=Where(), max_num_batched_tokens=2048, max_num_seqs=256),
-    )
-
-
-def _activation(at: tuple[int, ...]) -> Activation:
-    return Activation(
-        sampler_copies=3.6 if at >= (0, 17) else 9.45,
-        hidden_copies=6,
-        constant_bytes=int(0.065 * GIB),
-        expert_workspace=at >= (0, 17),
-        spread=0.1,
-        measurements=18,
-        source="memory-measured.csv, 0.19.0 on H100",
-        whole_prompt=at < (0, 8),
-    )
-
-
-def _graphs(at: tuple[int, ...]) -> Graphs:
-    return Graphs(
-        charged=at >= (0, 20),
-        max_size=512,
-        base_bytes=int(0.35 * GIB),
-        layer_bytes=15 * MIB,
-        expert_factor=1.5,
-        estimate=0.85,
-        spread_bytes=int(0.5 * GIB),
-        measurements=18,
-        source="memory-measured.csv, 0.19.0 on H100",
-    )
-
-
-CONTEXT = (
-    Overhead(
-        where=Where(min_tensor=2),
-        bytes=int(1.75 * GIB),
-        spread_bytes=int(0.25 * GIB),
-        measurements=8,
-        source="H100 0.19.0",
-    ),
-    Overhead(
-        where=Where(),
-        bytes=int(0.51 * GIB),
-        spread_bytes=int(0.1 * GIB),
-        measurements=16,
-        source="H100 0.19.0",
-    ),
-)
-NON_TORCH = (
-    Overhead(
-        where=Where(min_pipeline=2),
-        bytes=int(0.07 * GIB),
-        spread_bytes=int(0.1 * GIB),
-        measurements=3,
-        source="peers.md 5",
-    ),
-    Overhead(
-        where=Where(min_tensor=2, min_memory_bytes=70 * GIB),
-        bytes=int(2.08 * GIB),
-        spread_bytes=int(0.1 * GIB),
-        measurements=8,
-        source="H100 0.19.0",
-    ),
-    Overhead(
-        where=Where(min_memory_bytes=70 * GIB),
-        bytes=int(0.25 * GIB),
-        spread_bytes=int(0.1 * GIB),
-        measurements=16,
-        source="H100 0.19.0",
-    ),
-    Overhead(
-        where=Where(),
-        bytes=int(0.1 * GIB),
-        spread_bytes=int(0.1 * GIB),
-        measurements=5,
-        source="small GPUs",
-    ),
-)

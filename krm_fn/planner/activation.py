@@ -4,16 +4,15 @@ Both are measured terms: the forms follow from what is allocated, the factors ar
 version and stand in `engines/*_memory.py` with their spread.
 """
 
-from krm_fn.catalog.shape import Dense, Layer, ModelShape, Moe
+from krm_fn.catalog.shape import Dense, ModelShape, Moe
 from krm_fn.planner.kv_cache import element_bytes
 from krm_fn.planner.limits import Activation, Graphs
 from krm_fn.planner.plan import Parallelism, Serving
 
 LOGIT_BYTES = 4
 """Logits are float32 in the sampler."""
-SMALL_SIZES, STEP_8, STEP_16 = (1, 2, 4), 8, 16
-FULL_SIZES = 51
-"""Captured batch sizes up to 512 (vllm/config/vllm.py, 0.19-0.33)."""
+FULL_SIZE = 512
+"""The batch size that the graph rows are measured at."""
 
 
 def profile_tokens(rule: Activation, serving: Serving) -> int:
@@ -36,14 +35,10 @@ def expert_workspace_bytes(moe: Moe, hidden: int, tokens: int, shards: int, size
     return int(rows * (max(gated, hidden) + max(width, hidden)) * size)
 
 
-def feed_forward_bytes(layer: Layer, hidden: int, tokens: int, shards: int, size: float) -> int:
+def dense_bytes(dense: Dense, tokens: int, shards: int, size: float) -> int:
     """Gate and up projections and their product: tokens x 3 x I / tp x bytes."""
-    if isinstance(layer.ffn, Dense):
-        widths = 3 if layer.ffn.gated else 2
-        return int(tokens * widths * layer.ffn.intermediate_size // shards * size)
-    if isinstance(layer.ffn, Moe):
-        return expert_workspace_bytes(layer.ffn, hidden, tokens, shards, size)
-    return 0
+    widths = 3 if dense.gated else 2
+    return int(tokens * widths * dense.intermediate_size // shards * size)
 
 
 def activation_bytes(
@@ -56,36 +51,65 @@ def activation_bytes(
     forward = copies x tokens x hidden x bytes + the widest feed-forward block. Independent of TP
     where the sampler dominates: logits are gathered to the full vocabulary.
     """
-    size = element_bytes("auto", shape, serving)
-    tokens, hidden = profile_tokens(rule, serving), shape.hidden_size
-    states = tokens * hidden * size
-    rows = min(serving.max_num_seqs, tokens)
-    sampler = rule.sampler_copies * rows * shape.vocab_size * LOGIT_BYTES + states if last else 0
-    layers = tuple({id(x): x for x in shape.layers}.values())
-    shards = parallelism.tensor
-    blocks = [(x, feed_forward_bytes(x, hidden, tokens, shards, size)) for x in layers]
-    kept = rule.expert_workspace
-    dense = max((b for x, b in blocks if not (kept and isinstance(x.ffn, Moe))), default=0)
-    experts = max((b for x, b in blocks if kept and isinstance(x.ffn, Moe)), default=0)
+    tokens = profile_tokens(rule, serving)
+    states = tokens * shape.hidden_size * element_bytes("auto", shape, serving)
+    rows = min(serving.max_num_seqs, tokens) if last and shape.task == "generate" else 0
+    sampler = rule.sampler_copies * rows * shape.vocab_size * LOGIT_BYTES + states
+    copies = rule.hidden_copies + (rule.stage_copies if parallelism.pipeline > 1 else 0)
+    dense, experts = feed_forward_peaks(shape, rule, parallelism, serving)
+    resident = 0 if not keeps_workspace(shape, rule) else experts
+    forward = copies * states + max(dense, experts - resident)
     encoder = rule.encoder_copies * states if shape.encoder_parameters else 0
-    peak = max(sampler, rule.hidden_copies * states + dense)
-    return int(peak + experts + encoder + rule.constant_bytes)
+    return int(max(sampler, forward) + resident + encoder + rule.constant_bytes)
 
 
-def captured_sizes(max_num_seqs: int, most: int) -> int:
-    """How many batch sizes are captured: 1, 2, 4, 8, 16 .. 256, 272 .. min(2 x seqs, most)."""
-    top = min(2 * max_num_seqs, most)
-    small = sum(size <= top for size in SMALL_SIZES)
-    fine = min(top, 256) // STEP_8
-    coarse = max(0, top - 256) // STEP_16
-    return small + fine + coarse
+def keeps_workspace(shape: ModelShape, rule: Activation) -> bool:
+    """Whether the expert kernels of this checkpoint keep their buffers between layers."""
+    method = shape.quantization.method if shape.quantization else ""
+    return rule.expert_workspace and method not in rule.workspace_free
+
+
+def resident_bytes(shape: ModelShape, rule: Activation) -> int:
+    """Memory that expert kernels take after the profile run, outside the budget."""
+    method = shape.quantization.method if shape.quantization else ""
+    return rule.resident_bytes if shape.is_moe and method in rule.workspace_free else 0
+
+
+def feed_forward_peaks(
+    shape: ModelShape, rule: Activation, parallelism: Parallelism, serving: Serving
+) -> tuple[int, int]:
+    """The widest dense block and the largest expert workspace of the dummy batch, bytes.
+
+    With expert parallelism over data-parallel ranks, each rank works on the tokens of all of them,
+    in chunks (VLLM_FUSED_MOE_CHUNK_SIZE, 32768).
+    """
+    size, hidden = element_bytes("auto", shape, serving), shape.hidden_size
+    tokens = profile_tokens(rule, serving)
+    spread = parallelism.data if parallelism.expert > 1 else 1
+    routed = min(tokens * spread, rule.expert_chunk_tokens or tokens * spread)
+    blocks = {id(x.ffn): x.ffn for x in shape.layers}.values()
+    dense = (
+        dense_bytes(x, tokens, parallelism.tensor, size) for x in blocks if isinstance(x, Dense)
+    )
+    shards = 1 if parallelism.expert > 1 else parallelism.tensor
+    experts = (
+        expert_workspace_bytes(x, hidden, routed, shards, size)
+        for x in blocks
+        if isinstance(x, Moe)
+    )
+    return max(dense, default=0), max(experts, default=0)
+
+
+def largest_graph(rule: Graphs, serving: Serving) -> int:
+    """The largest captured batch: min(2 x max_num_seqs, most) (vllm/config/vllm.py, 0.19-0.33)."""
+    return min(2 * serving.max_num_seqs, rule.max_size)
 
 
 def graph_bytes(shape: ModelShape, rule: Graphs, parallelism: Parallelism, serving: Serving) -> int:
-    """Memory of the captured CUDA graphs: base + layers x bytes x share of the 51 usual sizes."""
+    """Memory of the captured CUDA graphs: they share one pool, which the largest batch decides."""
     if serving.enforce_eager:
         return 0
     layers = len(shape.layers) / parallelism.pipeline
-    share = captured_sizes(serving.max_num_seqs, rule.max_size) / FULL_SIZES
-    factor = rule.expert_factor if shape.is_moe else 1.0
-    return int((rule.base_bytes + layers * rule.layer_bytes * factor) * share)
+    whole = rule.base_bytes + layers * rule.layer_bytes
+    whole += rule.expert_bytes if shape.is_moe else 0
+    return int(whole * largest_graph(rule, serving) / FULL_SIZE)

@@ -131,6 +131,14 @@ def latent_specs(mixer: Mla, dtype: str, size: float) -> tuple[CacheSpec, ...]:
     return (found, CacheSpec(kind="full", token_bytes=keys, width=keys, latent=True))
 
 
+def unfolded_spec(mixer: Mla, tensor: int, size: float) -> CacheSpec:
+    """Latent attention before its kernels came: whole heads padded to 256, K and V
+    (vllm/model_executor/models/deepseek_v2.py, 0.5.4).
+    """
+    heads = max(1, mixer.num_heads // tensor)
+    return CacheSpec(kind="full", token_bytes=int(heads * 512 * size), heads=heads, width=512)
+
+
 def state_spec(mixer: StateSpace, tensor: int, model_size: float) -> CacheSpec:
     """Convolution and recurrent state of one request and layer, split over `tensor` GPUs.
 
@@ -172,7 +180,7 @@ def conv_channels(mixer: StateSpace, tensor: int) -> int:
 
 
 def layer_specs(
-    layer: Layer, tensor: int, dtype: str, size: float, model_size: float
+    layer: Layer, tensor: int, dtype: str, size: float, model_size: float, *, latent: bool
 ) -> tuple[CacheSpec, ...]:
     """The caches of one decoder layer: none, one, or two (indexer; parallel state)."""
     mixer = layer.mixer
@@ -180,7 +188,8 @@ def layer_specs(
     if isinstance(mixer, Attention) and not mixer.shares_kv:
         found = (attention_spec(mixer, tensor, dtype, size),)
     elif isinstance(mixer, Mla):
-        found = latent_specs(mixer, dtype, size)
+        whole = (unfolded_spec(mixer, tensor, size),)
+        found = latent_specs(mixer, dtype, size) if latent else whole
     elif isinstance(mixer, StateSpace):
         found = (state_spec(mixer, tensor, model_size),)
     return (*found, state_spec(layer.parallel, tensor, model_size)) if layer.parallel else found
@@ -195,7 +204,7 @@ def cache_specs(
     model_size = element_bytes("auto", shape, serving)
     tensor = parallelism.attention_tensor
     made = {
-        key: layer_specs(layer, tensor, dtype, size, model_size)
+        key: layer_specs(layer, tensor, dtype, size, model_size, latent=engine.cache.latent)
         for key, layer in {id(layer): layer for layer in shape.layers}.items()
     }
     return tuple(made[id(layer)] for layer in shape.layers)

@@ -71,12 +71,15 @@ class Activation:
     """Peak of the profile run: max(sampler, forward pass) + expert workspace + a constant.
 
     sampler = `sampler_copies` float32 logits of `max_num_seqs` rows + hidden states of the batch;
-    forward = feed-forward block and `hidden_copies` hidden states of the batch. `expert_workspace`:
-    the fused expert kernels keep their buffers. `whole_prompt`: without chunked prefill the batch
-    is at least one request of the full context. `encoder_copies`: hidden states of the encoder's
-    output kept while profiling.
+    forward = feed-forward block and `hidden_copies` hidden states of the batch (in a pipeline
+    `stage_copies` more). `expert_workspace`: the fused expert kernels keep their buffers, but not
+    those of the methods `workspace_free`. `whole_prompt`: without chunked prefill the batch is at
+    least one full context. `encoder_copies`: hidden states of the encoder's output that stay.
+    `resident_bytes`: taken after the profile run by the methods `workspace_free`, outside the
+    budget. `spread` is relative, `spread_bytes` absolute.
     """
 
+    where: Where
     sampler_copies: float
     hidden_copies: float
     constant_bytes: int
@@ -84,24 +87,28 @@ class Activation:
     spread: float
     measurements: int
     source: str
+    stage_copies: float = 2.4
+    encoder_copies: float = 1.6
+    expert_chunk_tokens: int | None = None
+    workspace_free: tuple[str, ...] = ("mxfp4",)
+    resident_bytes: int = 0
     whole_prompt: bool = False
-    encoder_copies: float = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Graphs:
     """CUDA graphs: captured batch sizes and what they cost.
 
-    Sizes: 1, 2, 4, 8 to 256 in steps of 8, then 16, up to min(2 x max_num_seqs, `max_size`).
-    bytes = base + layers x per_layer x share of the sizes (x `expert_factor` with experts).
-    `charged` = subtracted before the KV cache is sized; `estimate` = charged : used.
+    Sizes go up to min(2 x max_num_seqs, `max_size`); bytes = (base + layers x per layer + experts)
+    x largest size / 512. `charged` = subtracted before the KV cache is sized, `estimate` of it.
     """
 
+    where: Where
     charged: bool
     max_size: int
     base_bytes: int
     layer_bytes: int
-    expert_factor: float
+    expert_bytes: int
     estimate: float
     spread_bytes: int
     measurements: int
@@ -127,7 +134,8 @@ class CacheRules:
     that do not divide are padded, else layers are all counted in full. `merges_full`: full layers
     that differ in bytes only share a bucket. `hybrid`: windows save memory at all. `state_mode`:
     states kept per request with prefix caching. `state_align` = token granularity of the block of
-    a hybrid, for plain and latent attention.
+    a hybrid, for plain and latent attention. `latent` False: latent attention is stored as whole
+    heads padded to 256 (before MLA kernels).
     """
 
     pool: Pool
@@ -139,7 +147,7 @@ class CacheRules:
     pads_pages: bool = True
     hybrid: bool = True
     state_mode: StateMode = "align"
-    state_all_kinds: tuple[str, ...] = ()
+    latent: bool = True
     state_align: int = 16
     latent_align: int = 128
     window_share: float = 0.8
@@ -189,10 +197,12 @@ class EngineLimits:
     kv_cache_dtypes: tuple[str, ...]
     attention_data_parallel: bool = False
     pipeline_parallel: bool = True
+    experts_span_data: bool = False
+    activation_charged: bool = True
     cache: CacheRules = field(default_factory=lambda: CacheRules(pool="blocks"))
     batches: tuple[Batch, ...] = ()
-    activation: Activation | None = None
-    graphs: Graphs | None = None
+    activation: tuple[Activation, ...] = ()
+    graphs: tuple[Graphs, ...] = ()
     context: tuple[Overhead, ...] = ()
     non_torch: tuple[Overhead, ...] = ()
     free_fraction: FreeFraction | None = None

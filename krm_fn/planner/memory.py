@@ -5,16 +5,15 @@ by it. Nothing raises: what does not fit has a negative margin.
 """
 
 from dataclasses import dataclass, replace
-from math import ceil, hypot
+from math import ceil
 
-from krm_fn.planner.activation import activation_bytes, graph_bytes
 from krm_fn.planner.cache_blocks import Blocks, block_tokens, grouped
-from krm_fn.planner.cache_tokens import TokenPool, concurrency, token_pool
+from krm_fn.planner.cache_tokens import concurrency as pool_concurrency
+from krm_fn.planner.cache_tokens import token_pool
 from krm_fn.planner.kv_cache import CacheSpec, bytes_per_token, cache_specs
-from krm_fn.planner.limits import Overhead, Where
 from krm_fn.planner.memory_fraction import automatic_fraction
 from krm_fn.planner.plan import MemoryBudget, Parallelism, Question, Serving
-from krm_fn.planner.stages import stages, weights_by_stage
+from krm_fn.planner.terms import Terms, overhead, stage_terms
 
 __all__ = [
     "automatic_fraction",
@@ -26,97 +25,21 @@ __all__ = [
     "request_blocks",
 ]
 
-WEIGHT_SPREAD = 0.005
-"""Half-width of the weights: measured against computed, 15 of 17 models within 0.75 %."""
-
-NOTHING = Overhead(where=Where(), bytes=0, spread_bytes=0, measurements=0, source="none")
-
 Layers = tuple[tuple[CacheSpec, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
-    """Bytes of one pipeline stage on one GPU, before the KV cache."""
-
-    first: int
-    last: int
-    total: int
-    context: int
-    budget: int
-    weights: int
-    activation: int
-    non_torch: int
-    graphs: int
-    charged_graphs: int
-    uncertainty: int
-
-    @property
-    def available(self) -> int:
-        """Bytes for the KV cache; negative = the weights do not fit the budget."""
-        return self.budget - self.weights - self.activation - self.non_torch - self.charged_graphs
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Pool:
-    """The KV pool of one stage: what it holds and what one request of `tokens` takes."""
+    """The KV pool of one stage: what it holds, and what one request of the full context leaves."""
 
     terms: Terms
     blocks: int
     tokens: int
     concurrency: float
+    usable: float
     kv_bytes: int
-    used_bytes: int
+    spare_bytes: int
     block_size: int
-
-
-def overhead(rows: tuple[Overhead, ...], question: Question, parallelism: Parallelism) -> Overhead:
-    """The first row for this GPU and layout; nothing without one."""
-    gpu, memory = question.pool.gpu, question.pool.gpu_memory_bytes
-    found = (
-        r for r in rows if r.where.holds(gpu, memory, parallelism.tensor, parallelism.pipeline)
-    )
-    return next(found, NOTHING)
-
-
-def memory_terms_of(
-    question: Question, parallelism: Parallelism, serving: Serving
-) -> tuple[Terms, ...]:
-    """The terms of each pipeline stage, in order."""
-    engine, shape, total = question.engine, question.shape, question.pool.gpu_memory_bytes
-    context = overhead(engine.context, question, parallelism)
-    growth = overhead(engine.non_torch, question, parallelism)
-    charged = engine.memory_basis == "total"
-    graphs = graph_bytes(shape, engine.graphs, parallelism, serving) if engine.graphs else 0
-    estimate = engine.graphs.estimate if engine.graphs and engine.graphs.charged else 0.0
-    base = total if charged else total - context.bytes
-    found = []
-    weights = weights_by_stage(question, parallelism, serving)
-    for index, (first, last) in enumerate(stages(len(shape.layers), parallelism.pipeline)):
-        end = index == parallelism.pipeline - 1
-        rule = engine.activation
-        peak = activation_bytes(shape, rule, parallelism, serving, last=end) if rule else 0
-        spread = hypot(
-            (rule.spread * peak if rule and charged else 0),
-            growth.spread_bytes if charged else context.spread_bytes,
-            engine.graphs.spread_bytes if engine.graphs and estimate and graphs else 0,
-            WEIGHT_SPREAD * weights[index],
-        )
-        found.append(
-            Terms(
-                first=first,
-                last=last,
-                total=total,
-                context=context.bytes,
-                budget=ceil(base * serving.memory_fraction),
-                weights=weights[index],
-                activation=peak if charged else 0,
-                non_torch=growth.bytes if charged else 0,
-                graphs=graphs,
-                charged_graphs=int(graphs * estimate),
-                uncertainty=int(spread),
-            )
-        )
-    return tuple(found)
 
 
 def block_layout(
@@ -140,10 +63,15 @@ def block_layout(
 
 
 def block_pool(terms: Terms, blocks: Blocks, serving: Serving) -> Pool:
-    """num_blocks = available // bytes per block; concurrency = blocks / blocks of one request."""
+    """num_blocks = available // bytes per block; concurrency = blocks / blocks of one request.
+
+    One null block is never given to a request; newer versions take it off before they check that
+    one request fits (get_kv_cache_configs, 0.28-0.33).
+    """
     width = blocks.block_bytes(terms.first, terms.last)
     count = max(0, terms.available // width) if width else 1
     need = max(1, blocks.request_blocks(serving.max_model_len))
+    usable = count - 1 if blocks.rules.null_block and width else count
     held = count / need
     printed = {
         "blocks": count * blocks.block_size,
@@ -155,8 +83,9 @@ def block_pool(terms: Terms, blocks: Blocks, serving: Serving) -> Pool:
         blocks=count,
         tokens=printed,
         concurrency=held,
+        usable=usable / need,
         kv_bytes=terms.available,
-        used_bytes=count * width,
+        spare_bytes=(usable - need) * width if width else terms.available,
         block_size=blocks.block_size,
     )
 
@@ -165,15 +94,18 @@ def stage_tokens(terms: Terms, question: Question, specs: Layers, serving: Servi
     """SGLang's pool of one stage; a budget that the weights exceed stays negative."""
     engine = question.engine
     layers = specs[terms.first : terms.last]
-    pool: TokenPool = token_pool(terms.available, layers, engine.cache, engine.block_size)
+    pool = token_pool(terms.available, layers, engine.cache, engine.block_size)
+    held = pool_concurrency(pool, serving.max_model_len, layers, engine.cache)
     kv = pool.kv_bytes if terms.available > 0 else terms.available
+    need = serving.max_model_len * pool.cell_bytes
     return Pool(
         terms=terms,
         blocks=pool.tokens // engine.block_size,
         tokens=pool.tokens,
-        concurrency=concurrency(pool, serving.max_model_len, layers, engine.cache),
+        concurrency=held,
+        usable=held,
         kv_bytes=kv,
-        used_bytes=max(0, terms.available),
+        spare_bytes=int(need * (held - 1)),
         block_size=engine.block_size,
     )
 
@@ -181,7 +113,7 @@ def stage_tokens(terms: Terms, question: Question, specs: Layers, serving: Servi
 def pools(question: Question, parallelism: Parallelism, serving: Serving) -> tuple[Pool, ...]:
     """The KV pool of each stage."""
     specs = cache_specs(question.shape, parallelism, serving, question.engine)
-    terms = memory_terms_of(question, parallelism, serving)
+    terms = stage_terms(question, parallelism, serving)
     if question.engine.cache.pool == "tokens":
         return tuple(stage_tokens(stage, question, specs, serving) for stage in terms)
     blocks = block_layout(question, parallelism, serving, specs)
@@ -207,6 +139,7 @@ def memory_budget(question: Question, parallelism: Parallelism, serving: Serving
         kv_cache_tokens=pool.tokens,
         max_concurrency=pool.concurrency,
         uncertainty_bytes=terms.uncertainty,
+        margin_bytes=min(terms.headroom, pool.spare_bytes),
     )
 
 

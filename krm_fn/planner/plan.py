@@ -140,6 +140,8 @@ class MemoryBudget:
     `kv_cache_bytes` is the available KV memory as the engine prints it and may be negative when the
     weights alone exceed the budget; `kv_cache_tokens` and `max_concurrency` mean what the engine
     version prints. `uncertainty_bytes` = half-width of the range that calibrated terms leave.
+    `margin_bytes` = the least of what is left: on the GPU with everything outside the budget, and
+    in the KV cache beyond one request of the full context. Negative = the engine does not start.
     """
 
     total_bytes: int
@@ -155,11 +157,12 @@ class MemoryBudget:
     kv_cache_tokens: int
     max_concurrency: float
     uncertainty_bytes: int = 0
+    margin_bytes: int = 0
 
     @property
     def fits(self) -> bool:
-        """At least one request of the full context fits."""
-        return self.kv_cache_bytes > 0 and self.max_concurrency >= 1
+        """Everything fits on the GPU, and at least one request of the full context."""
+        return self.kv_cache_bytes > 0 and self.max_concurrency >= 1 and self.margin_bytes >= 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
