@@ -4,9 +4,12 @@ Rule: this room knows Kubernetes objects only as dicts with apiVersion, kind and
 nothing of the kinds, the owner key or the purpose of its callers; they come in as data. It imports
 PyYAML, the standard library and `krm_fn.errors`, reads no environment and touches no file.
 
-Reading order: item, resource_list, layout, ownership, process; yaml and results serve them.
+Reading order: item, resource_list, layout, claims, ownership, pruning, process; yaml,
+results and edits serve them.
 """
 
+from krm_fn.krm.claims import Claim
+from krm_fn.krm.edits import file_hashes
 from krm_fn.krm.item import Identity, Item, Manifest, file_form, item_of, item_of_text
 from krm_fn.krm.layout import (
     Document,
@@ -19,7 +22,7 @@ from krm_fn.krm.layout import (
     mode,
     placed,
 )
-from krm_fn.krm.ownership import Claim, Reconciled, file_hashes, reconcile
+from krm_fn.krm.ownership import Reconciled, reconcile
 from krm_fn.krm.process import Outcome, guarded_stdout, run
 from krm_fn.krm.resource_list import ResourceList, parse, serialise
 from krm_fn.krm.results import has_errors, stderr_lines, wire

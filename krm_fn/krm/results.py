@@ -5,10 +5,12 @@ and warning must stand on stderr.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from krm_fn.errors import Result
+
+_FEW = 5  # names in one message
 
 
 def wire(result: Result) -> dict[str, Any]:
@@ -37,6 +39,12 @@ def stderr_lines(results: Iterable[Result], *, warnings: bool) -> tuple[str, ...
     """Errors always; warnings where the orchestrator shows no Results (kustomize)."""
     wanted = ("error", "warning") if warnings else ("error",)
     return tuple(_line(result) for result in results if result.severity in wanted)
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names of a list that may be long."""
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return ", ".join(names[:_FEW]) + more
 
 
 def _line(result: Result) -> str:

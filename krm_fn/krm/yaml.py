@@ -8,10 +8,12 @@ faults. The writer quotes whatever some reader might take for a number, a boolea
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.resolver import Resolver
 
 from krm_fn.errors import ConfigError, Result, error
 
@@ -19,6 +21,8 @@ _BaseLoader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _BaseDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 _CORE = "tag:yaml.org,2002:"
+_TEXT = _CORE + "str"
+_YAML11: Any = Resolver()
 _PLAIN, _QUOTED = "plain", "quoted"  # our own tags of scalars that state none
 _INT = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -58,6 +62,11 @@ class _Dumper(_BaseDumper):  # type: ignore[misc]
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True
+
+    def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
+        if kind is ScalarNode:  # asked twice for each scalar, and most texts come again
+            return _yaml11_tag(value) if implicit[0] else _TEXT
+        return str(super().resolve(kind, value, implicit))
 
 
 def load(text: str, *, source: str = "", line: int = 1, aliases: bool = False) -> Any:
@@ -149,7 +158,7 @@ def _value(node: Node, faults: list[Result]) -> Any:
 
 def _scalar(node: ScalarNode, faults: list[Result]) -> Any:
     tag, text = node.tag, node.value
-    if tag in (_QUOTED, _CORE + "str", _CORE + "timestamp"):
+    if tag in (_QUOTED, _TEXT, _CORE + "timestamp"):
         return text
     if tag == _PLAIN or tag.startswith(_CORE):
         return _plain(text)
@@ -207,20 +216,24 @@ def _syntax_fault(fault: yaml.YAMLError, source: str, line: int) -> str:
 
 
 def _text_node(dumper: Any, text: str) -> ScalarNode:
-    """Double quotes where quotes are needed, single ones around these, `|` for lines."""
-    style = None
-    if "\n" in text:
-        style = "|"
-    elif not {'"', "\\"} & set(text) and (_is_ambiguous(dumper, text) or _NOT_PLAIN.match(text)):
-        style = '"'
-    node: ScalarNode = dumper.represent_scalar(_CORE + "str", text, style=style)
+    node: ScalarNode = dumper.represent_scalar(_TEXT, text, style=_style(text))
     return node
 
 
-def _is_ambiguous(dumper: Any, text: str) -> bool:
-    if _LOOKS_NUMERIC.fullmatch(text):
-        return True
-    return bool(dumper.resolve(ScalarNode, text, (True, False)) != _CORE + "str")
+@lru_cache(maxsize=4096)
+def _style(text: str) -> str | None:
+    """Double quotes where quotes are needed, single ones around these, `|` for lines."""
+    if "\n" in text:
+        return "|"
+    if '"' in text or "\\" in text:
+        return None  # the emitter chooses single quotes if it must
+    ambiguous = _LOOKS_NUMERIC.fullmatch(text) or _yaml11_tag(text) != _TEXT
+    return '"' if ambiguous or _NOT_PLAIN.match(text) else None
+
+
+@lru_cache(maxsize=4096)
+def _yaml11_tag(text: str) -> str:
+    return str(_YAML11.resolve(ScalarNode, text, (True, False)))
 
 
 _Dumper.add_representer(str, _text_node)

@@ -151,6 +151,13 @@ def test_copy_that_names_us_as_owner_is_not_deleted():
     ]
 
 
+def test_file_with_the_record_is_removed_like_the_recorded_ones():
+    """A file cannot hold its own hash; an empty one says that it is ours all the same."""
+    result = reconciled([on_disk("plan.yaml", thing("p"))], claim(recorded={"plan.yaml": ""}))
+
+    assert lines(result) == ["info: `plan.yaml` is removed (X/p): Toy/a needs it no more"]
+
+
 @pytest.mark.parametrize(
     ("item", "message"),
     [
@@ -271,6 +278,27 @@ def test_object_whose_namespace_another_function_changed_is_still_the_same():
     assert lines(result) == []
 
 
+def test_namespace_set_by_another_function_is_no_edit():
+    """`set-namespace` is part of most kpt pipelines; each render would warn."""
+    namespaced = {**WROTE["b.yaml"], "metadata": {"name": "a", "namespace": "prod"}}
+    items = [on_disk("b.yaml", namespaced)]
+    result = reconciled(items, claim(*WROTE.items(), recorded=RECORDED))
+
+    assert lines(result) == []
+    assert result.items[0].namespace is None
+
+
+def test_removal_of_one_object_of_a_file_is_no_edit():
+    """The hash is that of the whole file."""
+    wrote = [("b.yaml", thing("a")), ("b.yaml", thing("b"))]
+    recorded = krm.file_hashes(krm.Document(*document) for document in wrote)
+    items = [on_disk("b.yaml", thing("a")), on_disk("b.yaml", thing("b"), **{INDEX: "1"})]
+    result = reconciled(items, claim(wrote[0], recorded=recorded))
+
+    assert result.items == (items[0],)
+    assert lines(result) == ["info: `b.yaml` is removed (X/b): Toy/a needs it no more"]
+
+
 def test_files_of_an_owner_that_is_gone_are_reported_and_stay():
     """Its functionConfig may only be out of sight."""
     items = [on_disk(f"old/{n}.yaml", thing("a"), owner="Toy/old") for n in range(7)]
@@ -304,6 +332,21 @@ def test_renamed_owner_takes_over_the_files_that_it_writes():
         "warning: Toy/new takes over from Toy/a, which is gone: b.yaml",
         "warning: Toy/a is gone, but 1 of its files stay: c.yaml. Remove or prune",
     ]
+
+
+def test_leftovers_in_a_file_that_is_written_go():
+    """Else two objects would have one position of one file, which kpt refuses."""
+    items = [on_disk("b.yaml", thing("old", "Y"), owner="Toy/old")]
+    result = reconciled(items, claim(("b.yaml", thing("a"))))
+
+    assert [item.kind for item in result.items] == ["X"]
+    assert lines(result) == ["info: `b.yaml` is removed (Y/old): Toy/old is gone"]
+
+
+def test_twins_are_an_error():
+    """Two configs of one name would write each other's files in turn."""
+    with pytest.raises(ConfigError, match="Toy/a is defined 2 times in one package"):
+        reconciled([], claim(), claim())
 
 
 def test_owned_objects_without_a_file_are_never_dropped():
