@@ -108,7 +108,7 @@ def mock_latencies(
     """Latencies of the planned engine for a mock; the factor is ITL at capacity over ITL alone."""
     s = speed(question, parallelism, serving, memory)
     alone, full = estimate_at(s, 1), estimate_at(s, s.safe)
-    prompt = alone.prefill_seconds_per_token * max(1.0, s.workload.input_tokens - s.cached)
+    prompt = alone.prefill_seconds_per_token * s.new_tokens
     grown = full.itl_seconds / alone.itl_seconds if alone.itl_seconds else 1.0
     return MockLatencies(
         prefill_overhead_seconds=max(0.0, alone.ttft_seconds - prompt),

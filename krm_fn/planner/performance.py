@@ -12,17 +12,13 @@ from krm_fn.planner.plan import (
     Question,
     Serving,
 )
-from krm_fn.planner.roofline import (
-    cache_read_bytes,
-    decode_compute_seconds,
-    weights_read_bytes,
-)
 from krm_fn.planner.speed import (
     Speed,
     itl_floor_seconds,
     itl_seconds,
     requests_per_second,
     speed,
+    step_bounds,
     ttft_seconds,
 )
 
@@ -53,7 +49,6 @@ def estimate_at(s: Speed, concurrency: int) -> Estimate:
     rate = requests_per_second(s, running)
     queue = (concurrency - running) / rate
     outputs = 0 if s.embeds else s.workload.output_tokens
-    tokens = max(1.0, s.workload.input_tokens - s.cached)
     return Estimate(
         ttft_seconds=ttft_seconds(s, running) + queue,
         itl_seconds=itl_seconds(s, running),
@@ -64,7 +59,7 @@ def estimate_at(s: Speed, concurrency: int) -> Estimate:
         ttft_interval=_WIDE_TTFT_INTERVAL if s.wide else _TTFT_INTERVAL,
         itl_interval=_WIDE_ITL_INTERVAL if s.wide else _ITL_INTERVAL,
         provenance=s.provenance,
-        prefill_seconds_per_token=s.prompt_seconds / tokens,
+        prefill_seconds_per_token=s.prompt_seconds / s.new_tokens,
         itl_floor_seconds=itl_floor_seconds(s, running),
     )
 
@@ -97,8 +92,6 @@ def least_concurrency(s: Speed, rate: float) -> int:
 def _bound(s: Speed, concurrency: float) -> Bound:
     """The larger of bytes and operations of one output token, its share of the prefill included."""
     batch = s.per_copy(concurrency)
-    read = weights_read_bytes(s.work, s.layout, batch)
-    read += cache_read_bytes(s.work, s.layout, batch, s.context)
-    compute = decode_compute_seconds(s.work, s.layout, s.rates, batch, s.context)
+    read, compute = step_bounds(s, batch)
     compute += batch * s.prefill_compute / max(1, s.workload.output_tokens)
-    return "memory" if read / s.rates.memory >= compute and not s.embeds else "compute"
+    return "memory" if read >= compute and not s.embeds else "compute"

@@ -87,23 +87,22 @@ def weights_read_bytes(work: Work, split: Parallelism, batch: float) -> float:
     return w.attention_bytes / split.attention_tensor + rest + experts
 
 
-def cache_read_bytes(work: Work, split: Parallelism, batch: float, context: float) -> float:
+def cache_read_bytes(split: Parallelism, batch: float, sequence_bytes: float) -> float:
     """KV cache that one GPU of each stage moves in a step, over all stages.
 
-    K = B/ranks x bytes of `context` tokens on one GPU: K and V split over the GPUs as far as there
-    are KV heads, the MLA latent not at all.
+    K = B/ranks x bytes of one sequence on one GPU (`Work.moved_bytes` of its context): K and V
+    split over the GPUs as far as there are KV heads, the MLA latent not at all.
     """
-    return max(1.0, batch / split.attention_data) * work.moved_bytes(context)
+    return max(1.0, batch / split.attention_data) * sequence_bytes
 
 
 def decode_compute_seconds(
-    work: Work, split: Parallelism, rate: Rates, batch: float, context: float
+    work: Work, split: Parallelism, rate: Rates, batch: float, attention: float
 ) -> float:
-    """2 x active parameters x B / peak, and attention over the context, on t GPUs per stage."""
+    """(2 x active parameters + attention operations of one token) x B / peak, on t GPUs."""
     packed = 2 * work.weights.packed_parameters / rate.packed
-    plain = 2 * (work.weights.plain_parameters + work.head_parameters) / rate.plain
-    attention = work.decode_operations(context) / rate.plain
-    return batch * (packed + plain + attention) / split.tensor
+    plain = 2 * (work.weights.plain_parameters + work.head_parameters) + attention
+    return batch * (packed + plain / rate.plain) / split.tensor
 
 
 def prefill_compute_seconds(
@@ -114,13 +113,6 @@ def prefill_compute_seconds(
     linear = 2 * (w.packed_parameters / rate.packed + w.plain_parameters / rate.plain)
     attention = work.prefill_operations(tokens, cached) / rate.plain
     return (new * linear + attention) / (split.tensor * split.pipeline)
-
-
-def itl_bound(work: Work, split: Parallelism, rate: Rates, batch: float, context: float) -> float:
-    """Least seconds between two tokens: the larger of memory and compute time of a step."""
-    read = weights_read_bytes(work, split, batch)
-    read += cache_read_bytes(work, split, batch, context)
-    return max(read / rate.memory, decode_compute_seconds(work, split, rate, batch, context))
 
 
 def ttft_bound(work: Work, split: Parallelism, rate: Rates, tokens: float, cached: float) -> float:

@@ -18,7 +18,7 @@ from krm_fn.planner.plan import (
 from krm_fn.planner.roofline import (
     Rates,
     cache_read_bytes,
-    itl_bound,
+    decode_compute_seconds,
     prefill_compute_seconds,
     rates,
     ttft_bound,
@@ -32,6 +32,10 @@ from krm_fn.planner.work import Work, work
 class Speed:
     """All that does not depend on the concurrency: prepared once, asked often.
 
+    `sequence_bytes`, `sequence_operations` = cache that a step moves and attention operations of
+    one sequence of mean length, input + output/2. `prefill_compute` = P, seconds of a prompt at
+    peak; `prompt_seconds` = a prompt alone without overhead; `ttft_floor` = the roofline of both.
+
     `capacity` = requests that run at once in the replica, with answers half done on average: two
     H100 with room for 27 complete requests of Llama-70B ran about 58 (perf-measured.csv p03711).
     `safe` = requests that fit with all answers complete, so that none is ever preempted.
@@ -44,36 +48,17 @@ class Speed:
     constants: SpeedConstants
     workload: Workload
     embeds: bool
+    new_tokens: float
+    sequence_bytes: float
+    sequence_operations: float
+    prefill_compute: float
+    prompt_seconds: float
+    ttft_floor: float
     capacity: int
     safe: int
     capacity_bound: Bound
     provenance: str
     wide: bool
-
-    @property
-    def context(self) -> float:
-        """Mean tokens that a decode step attends to: input + output/2."""
-        return self.workload.input_tokens + self.workload.output_tokens / 2
-
-    @property
-    def cached(self) -> float:
-        """Tokens of the prompt that the prefix cache holds; the last token is always computed."""
-        tokens = self.workload.input_tokens
-        return min(tokens * self.workload.prefix_hit_rate, max(0, tokens - 1))
-
-    @property
-    def prefill_compute(self) -> float:
-        """P: seconds of a prompt at peak on all GPUs of a copy."""
-        tokens = self.workload.input_tokens
-        return prefill_compute_seconds(self.work, self.layout, self.rates, tokens, self.cached)
-
-    @property
-    def prompt_seconds(self) -> float:
-        """A prompt alone, without the overhead: the longer of P / MFU and reading the weights."""
-        c, new = self.constants, max(1.0, self.workload.input_tokens - self.cached)
-        compute = self.prefill_compute * (c.prefill_moe if self.work.moe_layers else c.prefill)
-        read = weights_read_bytes(self.work, self.layout, new) / self.layout.pipeline
-        return max(compute, c.weights * read / self.rates.memory)
 
     @property
     def overhead_seconds(self) -> float:
@@ -94,25 +79,53 @@ class Speed:
 def speed(
     question: Question, parallelism: Parallelism, serving: Serving, memory: MemoryBudget
 ) -> Speed:
-    model = work(question, parallelism, serving)
+    load, model = question.workload, work(question, parallelism, serving)
+    rate = rates(question, parallelism, serving)
     constants, fitted = speed_constants(question.engine.name, question.engine.version)
-    load, seats = question.workload, serving.max_num_seqs * parallelism.data
-    full = load.input_tokens + load.output_tokens
-    kv = kv_requests(model, parallelism, serving, memory, full - load.output_tokens / 2)
+    mean, full = load.input_tokens + load.output_tokens / 2, load.input_tokens + load.output_tokens
+    cached = cached_tokens(load)
+    peak = prefill_compute_seconds(model, parallelism, rate, load.input_tokens, cached)
+    new = max(1.0, load.input_tokens - cached)
+    seats = serving.max_num_seqs * parallelism.data
     safe = kv_requests(model, parallelism, serving, memory, full)
     return Speed(
         work=model,
         layout=parallelism,
-        rates=rates(question, parallelism, serving),
+        rates=rate,
         constants=constants,
         workload=load,
         embeds=question.shape.task == "embed",
-        capacity=max(1, min(kv, seats)),
+        new_tokens=new,
+        sequence_bytes=model.moved_bytes(mean),
+        sequence_operations=model.decode_operations(mean),
+        prefill_compute=peak,
+        prompt_seconds=prompt_seconds(model, parallelism, rate, constants, peak, new),
+        ttft_floor=ttft_bound(model, parallelism, rate, load.input_tokens, cached),
+        capacity=max(1, min(kv_requests(model, parallelism, serving, memory, mean), seats)),
         safe=max(1, min(safe, seats)),
         capacity_bound="kv" if safe <= seats else "queue",
         provenance=_provenance(question, parallelism, constants, fitted=fitted),
         wide=_is_wide(question, parallelism) or not fitted,
     )
+
+
+def cached_tokens(load: Workload) -> float:
+    """Tokens of the prompt that the prefix cache holds; the last token is always computed."""
+    return min(load.input_tokens * load.prefix_hit_rate, max(0, load.input_tokens - 1))
+
+
+def prompt_seconds(
+    model: Work,
+    layout: Parallelism,
+    rate: Rates,
+    constants: SpeedConstants,
+    peak: float,
+    new: float,
+) -> float:
+    """A prompt of `new` tokens alone: the longer of P / MFU and reading the weights."""
+    factor = constants.prefill_moe if model.moe_layers else constants.prefill
+    read = weights_read_bytes(model, layout, new) / layout.pipeline
+    return max(peak * factor, constants.weights * read / rate.memory)
 
 
 def kv_requests(
@@ -141,7 +154,7 @@ def decode_seconds(s: Speed, batch: float) -> float:
     c, w = s.constants, s.work
     micro = max(1.0, batch / s.layout.pipeline)
     read = c.weights * weights_read_bytes(w, s.layout, micro)
-    read += c.cache * cache_read_bytes(w, s.layout, micro, s.context)
+    read += c.cache * cache_read_bytes(s.layout, micro, s.sequence_bytes)
     layers = c.layer * w.layers + c.moe_layer * w.moe_layers + c.sparse_layer * w.sparse_layers
     return read / s.rates.memory + layers + exchange_seconds(s, micro) + c.sequence * micro + c.step
 
@@ -170,11 +183,20 @@ def itl_seconds(s: Speed, concurrency: float) -> float:
 
 
 def itl_floor_seconds(s: Speed, concurrency: float) -> float:
-    """The roofline at this concurrency."""
+    """The roofline at this concurrency: the larger of memory and compute time of a step."""
     if s.embeds:
         return 0.0
     micro = max(1.0, s.per_copy(concurrency) / s.layout.pipeline)
-    return itl_bound(s.work, s.layout, s.rates, micro, s.context)
+    read, compute = step_bounds(s, micro)
+    return max(read, compute)
+
+
+def step_bounds(s: Speed, batch: float) -> tuple[float, float]:
+    """(memory, compute) seconds that a decode step of `batch` sequences needs at least."""
+    read = weights_read_bytes(s.work, s.layout, batch)
+    read += cache_read_bytes(s.layout, batch, s.sequence_bytes)
+    compute = decode_compute_seconds(s.work, s.layout, s.rates, batch, s.sequence_operations)
+    return read / s.rates.memory, compute
 
 
 def ttft_seconds(s: Speed, concurrency: float) -> float:
@@ -185,8 +207,7 @@ def ttft_seconds(s: Speed, concurrency: float) -> float:
     """
     batch = s.per_copy(concurrency)
     others = (batch - 1) * (s.prompt_seconds if s.embeds else s.waiting_seconds)
-    bound = ttft_bound(s.work, s.layout, s.rates, s.workload.input_tokens, s.cached)
-    return max(bound, s.overhead_seconds + s.prompt_seconds + others)
+    return max(s.ttft_floor, s.overhead_seconds + s.prompt_seconds + others)
 
 
 def request_seconds(s: Speed, concurrency: float) -> float:

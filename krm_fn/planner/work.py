@@ -4,14 +4,14 @@ Of a model as it is loaded and cached; tensors and their layouts are those of `t
 `storage.py`, caches those of `kv_cache.py`. Bytes and operations only, no times.
 """
 
-from collections import Counter
-from dataclasses import astuple, dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from functools import lru_cache
 
 from krm_fn.catalog.shape import Attention, Layer, Mla, ModelShape, Moe, Quantization
 from krm_fn.planner.kv_cache import CacheSpec, cache_specs
 from krm_fn.planner.plan import Parallelism, Question, Serving
-from krm_fn.planner.storage import Patterns, loaded_itemsize, quantised, tensor_bytes
+from krm_fn.planner.storage import Patterns, loaded_itemsize, quantised
 from krm_fn.planner.tensors import Tensor, first_tensors, layer_tensors
 from krm_fn.planner.weights import layout as quantization_layout
 
@@ -159,9 +159,8 @@ def _weights(
         (count, _layer_weights(layer, hidden, index, stored, itemsize))
         for layer, count, index in kinds
     ]
-    columns = zip(*(tuple(n * x for x in astuple(sums)) for n, sums in parts), strict=True)
-    names = Weights.__dataclass_fields__
-    return Weights(**dict(zip(names, map(sum, columns), strict=True)))
+    names = Weights.__slots__
+    return Weights(**{name: sum(n * getattr(w, name) for n, w in parts) for name in names})
 
 
 def _first_weights(shape: ModelShape, itemsize: int) -> Weights:
@@ -177,16 +176,24 @@ def _layer_weights(
     """The sums of one decoder layer, with the layouts that its first occurrence has."""
     kept = Patterns(stored.kept) if stored and stored.kept else None
     used = layer.ffn.experts_per_token if isinstance(layer.ffn, Moe) else 0
-    sums: Counter[str] = Counter()
+    sums: dict[str, float] = defaultdict(float)
     for tensor in layer_tensors(layer, hidden):
         how = _stored(tensor, f"layers.{index}.{tensor.name}", stored, kept)
-        size = tensor_bytes(tensor.rows, tensor.columns, how, tensor.itemsize or itemsize)
-        sums[_share(tensor)] += tensor.count * size
+        width = _width(how) if how else tensor.itemsize or itemsize
+        sums[_share(tensor)] += tensor.parameters * width
         active = used if tensor.experts else tensor.count
         sums["packed_parameters" if how else "plain_parameters"] += (
             tensor.rows * tensor.columns * active
         )
-    return Weights(**{name: float(value) for name, value in sums.items()})
+    return Weights(**sums)
+
+
+def _width(how: Quantization) -> float:
+    """Bytes of one quantised weight: bits / 8 and its share of a scale and a zero point."""
+    rows, columns = how.block or (1, how.group_size or 0)
+    zero = how.bits / 8 if how.zero_points else 0
+    shared = (how.scale_bytes + zero) / (rows * columns) if columns > 0 else 0.0
+    return how.bits / 8 + shared
 
 
 def _share(tensor: Tensor) -> str:
