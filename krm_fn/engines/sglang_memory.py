@@ -1,7 +1,10 @@
-"""SGLang's memory rules by version."""
+"""SGLang's memory rules by version: the pool, the automatic fraction, what was measured."""
 
+from krm_fn.engines.since import Since, all_at, at, number
 from krm_fn.planner.limits import (
     Activation,
+    Batch,
+    CacheBlock,
     CacheRules,
     EngineLimits,
     FreeFraction,
@@ -11,17 +14,144 @@ from krm_fn.planner.limits import (
 )
 from krm_fn.units import GIB, MIB
 
-STEPS = (
-    (20 * 1024, 2048, 8, 8),
-    (35 * 1024, 4096, 48, 160),
-    (60 * 1024, 4096, 32, 160),
-    (160 * 1024, 8192, 256, 512),
-    (1 << 40, 16384, 512, 512),
+NO_LIMIT = float("inf")
+ANY = Where()
+MULTI = Where(min_tensor=2, min_memory_bytes=70 * GIB)
+
+FREE_FRACTION = (
+    Since(
+        until=(0, 4, 4),
+        value=FreeFraction(
+            by_tensor=((16, 0.79), (8, 0.81), (4, 0.85), (2, 0.87), (1, 0.88)),
+            source="sglang/srt/server_args.py, 0.4.3.post2",
+        ),
+    ),
+    Since(
+        since=(0, 4, 4),
+        until=(0, 5, 1),
+        value=FreeFraction(
+            by_memory=(
+                (35 * 1024, 2.8 * 1024, 1024 / 10),
+                (90 * 1024, 9.5 * 1024, 1024 / 2),
+                (160 * 1024, 12 * 1024, 1024 / 2),
+                (NO_LIMIT, 32 * 1024, 0.0),
+            ),
+            attention_data_mib=4 * 1024,
+            source="sglang/srt/server_args.py, 0.4.9.post6",
+        ),
+    ),
+    Since(
+        since=(0, 5, 1),
+        until=(0, 5, 8),
+        value=FreeFraction(
+            graphs=(
+                (20 * 1024, 8, 8),
+                (35 * 1024, 24, 80),
+                (60 * 1024, 32, 160),
+                (160 * 1024, 256, 512),
+                (NO_LIMIT, 512, 512),
+            ),
+            source="sglang/srt/server_args.py, 0.5.5",
+        ),
+    ),
+    Since(
+        since=(0, 5, 8),
+        until=(0, 5, 20),
+        value=FreeFraction(
+            graphs=(
+                (20 * 1024, 8, 8),
+                (35 * 1024, 24, 80),
+                (60 * 1024, 32, 160),
+                (160 * 1024, 256, 512),
+                (NO_LIMIT, 512, 512),
+            ),
+            prefill_graphs=True,
+            source="sglang/srt/server_args.py, 0.5.10",
+        ),
+    ),
+    Since(
+        since=(0, 5, 20),
+        value=FreeFraction(
+            graphs=(
+                (20 * 1024, 8, 8),
+                (35 * 1024, 48, 160),
+                (60 * 1024, 32, 160),
+                (160 * 1024, 256, 512),
+                (NO_LIMIT, 512, 512),
+            ),
+            prefill_graphs=True,
+            source="sglang/srt/arg_groups/memory_hook.py, 0.5.23",
+        ),
+    ),
+)
+
+CACHE = CacheRules(
+    pool="tokens",
+    window_share=0.8,
+    state_share=0.9,
+    states_per_request=3,
+    blocks=(
+        CacheBlock(where=ANY, kind="sparse", tokens=64),
+        CacheBlock(where=Where(min_major=10, max_major=10), kind="latent", tokens=64),
+    ),
+)
+"""pool_configurator.py, kv_cache_configurator.py, overrides.py (0.5.23)."""
+
+BATCHES = (
+    Batch(where=Where(max_memory_bytes=20 * GIB), max_num_batched_tokens=2048, max_num_seqs=2048),
+    Batch(where=Where(max_memory_bytes=60 * GIB), max_num_batched_tokens=4096, max_num_seqs=2048),
+    Batch(where=Where(max_memory_bytes=160 * GIB), max_num_batched_tokens=8192, max_num_seqs=2048),
+    Batch(where=ANY, max_num_batched_tokens=16384, max_num_seqs=2048),
+)
+"""Chunked prefill by memory, and the least number of running requests (0.5.23)."""
+
+ACTIVATION = Activation(
+    where=ANY,
+    sampler_copies=1.0,
+    hidden_copies=3.0,
+    constant_bytes=100 * MIB,
+    expert_workspace=True,
+    workspace_free=(),
+    spread=0.5,
+    measurements=0,
+    source="the forms of vLLM; SGLang does not print it",
+)
+GRAPHS = Graphs(
+    where=ANY,
+    charged=False,
+    max_size=512,
+    base_bytes=int(0.4 * GIB),
+    layer_bytes=int(12.8 * MIB),
+    expert_bytes=int(0.3 * GIB),
+    estimate=0.0,
+    spread_bytes=1 * GIB,
+    measurements=1,
+    source="sglang-0001: 12.34 GiB free after the pool, 11.78 after the graphs",
+)
+
+
+def _row(where: Where, gib: float, spread: float, measurements: int, source: str) -> Overhead:
+    return Overhead(
+        where=where,
+        bytes=int(gib * GIB),
+        spread_bytes=int(spread * GIB),
+        measurements=measurements,
+        source=source,
+    )
+
+
+CONTEXT = (
+    Since(value=_row(Where(vendor="amd"), 4.4, 0.5, 2, "sglang-0007, -0008: 283.53 GiB at load")),
+    Since(value=_row(MULTI, 2.2, 0.7, 2, "sglang-0066, sglang-0069")),
+    Since(value=_row(Where(min_tensor=2), 1.0, 0.4, 0, "estimated from H200")),
+    Since(value=_row(Where(names=("GB10",)), 6.4, 2.0, 3, "sglang-0002..0004")),
+    Since(value=_row(ANY, 0.55, 0.15, 1, "sglang-0001: 78.64 GiB at load on H100")),
 )
 
 
 def limits(version: str) -> EngineLimits:
     """Memory and layout rules of an SGLang release."""
+    release = number(version)
     return EngineLimits(
         name="sglang",
         version=version,
@@ -30,60 +160,12 @@ def limits(version: str) -> EngineLimits:
         block_size=1,
         kv_cache_dtypes=("auto", "bfloat16", "fp8_e4m3", "fp8_e5m2"),
         attention_data_parallel=True,
-        cache=CacheRules(pool="tokens"),
-        free_fraction=FreeFraction(steps=STEPS),
         activation_charged=False,
-        activation=(
-            Activation(
-                where=Where(),
-                sampler_copies=1.0,
-                hidden_copies=3.0,
-                constant_bytes=int(0.1 * GIB),
-                expert_workspace=True,
-                workspace_free=(),
-                spread=0.3,
-                measurements=0,
-                source="by analogy with vLLM",
-            ),
-        ),
-        graphs=(
-            Graphs(
-                where=Where(),
-                charged=False,
-                max_size=512,
-                base_bytes=int(0.4 * GIB),
-                layer_bytes=int(12.8 * MIB),
-                expert_bytes=int(0.3 * GIB),
-                estimate=0.0,
-                spread_bytes=int(0.5 * GIB),
-                measurements=1,
-                source="sglang-0001",
-            ),
-        ),
-        context=CONTEXT,
+        cache=CACHE,
+        batches=BATCHES,
+        activation=(ACTIVATION,),
+        graphs=(GRAPHS,),
+        context=all_at(CONTEXT, release),
+        free_fraction=at(FREE_FRACTION, release),
+        sparse_kv_dtype="fp8_ds_mla",
     )
-
-
-CONTEXT = (
-    Overhead(
-        where=Where(vendor="amd"),
-        bytes=int(4.4 * GIB),
-        spread_bytes=int(0.5 * GIB),
-        measurements=2,
-        source="sglang-0007, sglang-0008",
-    ),
-    Overhead(
-        where=Where(min_tensor=2),
-        bytes=int(2.2 * GIB),
-        spread_bytes=int(0.5 * GIB),
-        measurements=3,
-        source="sglang-0066, sglang-0069",
-    ),
-    Overhead(
-        where=Where(),
-        bytes=int(0.6 * GIB),
-        spread_bytes=int(0.2 * GIB),
-        measurements=2,
-        source="sglang-0001",
-    ),
-)

@@ -23,6 +23,10 @@ ANY = Where()
 
 BLOCKS = (
     Since(
+        value=CacheBlock(where=ANY, kind="sparse", tokens=64),
+        source="vllm/v1/attention/backends/mla/flashmla_sparse.py, 0.33",
+    ),
+    Since(
         until=(0, 14),
         value=CacheBlock(where=Where(min_major=9, max_major=9), kind="latent", tokens=64),
         source="vllm/platforms/cuda.py:check_and_update_config (FlashMLA), 0.9-0.13",
@@ -36,10 +40,6 @@ BLOCKS = (
         since=(0, 14),
         value=CacheBlock(where=BLACKWELL, kind="latent", tokens=32),
         source="vllm/v1/attention/backends/mla/flashinfer_mla.py, 0.33",
-    ),
-    Since(
-        value=CacheBlock(where=ANY, kind="sparse", tokens=64),
-        source="vllm/v1/attention/backends/mla/flashmla_sparse.py, 0.33",
     ),
 )
 

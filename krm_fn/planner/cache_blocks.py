@@ -75,9 +75,11 @@ class Blocks:
         return -(-kept[spec.kind] // size) + (spec.kind == "window")
 
 
-def block_tokens(engine: EngineLimits, gpu: Gpu, memory_bytes: int, *, latent: bool) -> int:
+def block_tokens(
+    engine: EngineLimits, gpu: Gpu, memory_bytes: int, *, latent: bool, sparse: bool
+) -> int:
     """Tokens per block that the attention kernel of this GPU wants, else the engine's default."""
-    kinds = ("latent", "any") if latent else ("any",)
+    kinds = ("any", *(("latent",) if latent else ()), *(("sparse",) if sparse else ()))
     rows = (row for row in engine.cache.blocks if row.kind in kinds)
     found = next((row for row in rows if row.where.holds(gpu, memory_bytes)), None)
     return found.tokens if found else engine.block_size

@@ -43,37 +43,49 @@ def cells(layers: Layers) -> Cells:
     return Cells(full_bytes=full, window_bytes=window, state_bytes=states)
 
 
-def token_pool(rest_bytes: int, layers: Layers, rules: CacheRules, page: int) -> TokenPool:
-    """What fits into the rest of the static memory.
+def state_slots(rest_bytes: int, state_bytes: int, rules: CacheRules) -> int:
+    """Slots of states: (rest x r / (1 + r) - one) // bytes per request, r = 0.9; one pads the pool
+    (_handle_max_mamba_cache, 0.5.23).
+    """
+    if not state_bytes:
+        return 0
+    budget = rest_bytes * rules.state_share / (1 + rules.state_share)
+    return max(0, int((budget - state_bytes) // state_bytes))
 
-    states: budget = rest x r / (1 + r), r = 0.9, taken out first (_handle_max_mamba_cache);
-    tokens = rest / (full + share x window) in whole pages, share = 0.8 (HybridSWAPoolConfigurator),
+
+def token_pool(rest_bytes: int, layers: Layers, rules: CacheRules, page: int) -> TokenPool:
+    """What fits into the rest of the static memory, states taken out first.
+
+    tokens = rest / (full + share x window) in whole pages, share = 0.8 (HybridSWAPoolConfigurator);
     without full layers rest / window.
     """
     cell = cells(layers)
-    budget = rest_bytes * rules.state_share / (1 + rules.state_share) if cell.state_bytes else 0
-    slots = int(budget // cell.state_bytes) if cell.state_bytes else 0
-    left = rest_bytes - int(budget)
+    slots = state_slots(rest_bytes, cell.state_bytes, rules)
+    left = rest_bytes - (slots + 1) * cell.state_bytes
     share = rules.window_share if cell.full_bytes else 1.0
     width = cell.full_bytes + share * cell.window_bytes
-    tokens = int(left // width) // page * page if width else 0
+    tokens = int(max(0, left) // width) // page * page if width else 0
     window = int(share * tokens) // page * page if cell.window_bytes else 0
-    tokens, window = max(0, tokens), max(0, window)
+    full = tokens if cell.full_bytes else 0
     return TokenPool(
-        tokens=tokens if cell.full_bytes else window,
+        tokens=full or window,
         window_tokens=window,
         state_slots=slots,
-        kv_bytes=tokens * cell.full_bytes + window * cell.window_bytes,
+        kv_bytes=full * cell.full_bytes + window * cell.window_bytes,
         cell_bytes=cell.full_bytes + cell.window_bytes,
     )
 
 
 def concurrency(pool: TokenPool, tokens: int, layers: Layers, rules: CacheRules) -> float:
-    """How many requests of `tokens` fit: by tokens, by their windows, by state slots."""
-    reach = max((s.reach for specs in layers for s in specs if s.kind == "window"), default=0)
-    limits = [pool.tokens / tokens]
-    if pool.window_tokens:
+    """How many requests of `tokens` fit: by tokens, by their windows, by state slots.
+
+    Three slots of states per request with prefix caching (kv_cache_configurator.py, 0.5.23).
+    """
+    found = [spec for specs in layers for spec in specs]
+    reach = max((spec.reach for spec in found if spec.kind == "window"), default=0)
+    limits = [pool.tokens / tokens] if pool.cell_bytes else []
+    if reach:
         limits.append(pool.window_tokens / min(tokens, reach))
-    if pool.state_slots:
+    if any(spec.kind == "state" for spec in found):
         limits.append(pool.state_slots / rules.states_per_request)
-    return min(limits)
+    return min(limits, default=0.0)

@@ -62,6 +62,7 @@ class CacheSpec:
     heads: int = 1
     width: int = 0
     latent: bool = False
+    sparse: bool = False
 
 
 def element_bytes(dtype: str, shape: ModelShape, serving: Serving) -> float:
@@ -123,12 +124,13 @@ def latent_specs(mixer: Mla, dtype: str, size: float) -> tuple[CacheSpec, ...]:
     """
     width = mixer.kv_lora_rank + mixer.qk_rope_head_dim
     latent = LATENT_BYTES.get(dtype) or head_bytes(dtype, size, width)
-    found = CacheSpec(kind="full", token_bytes=latent, width=width, latent=True)
+    sparse = bool(mixer.index_heads)
+    found = CacheSpec(kind="full", token_bytes=latent, width=width, latent=True, sparse=sparse)
     if not mixer.index_heads or not mixer.index_head_dim or mixer.index_shared:
         return (found,)
     groups = ceil(mixer.index_head_dim / INDEX_GROUP)
     keys = mixer.index_head_dim + INDEX_SCALE_BYTES * groups
-    return (found, CacheSpec(kind="full", token_bytes=keys, width=keys, latent=True))
+    return (found, CacheSpec(kind="full", token_bytes=keys, width=keys, latent=True, sparse=True))
 
 
 def unfolded_spec(mixer: Mla, tensor: int, size: float) -> CacheSpec:

@@ -158,25 +158,19 @@ class CacheRules:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FreeFraction:
-    """SGLang's automatic memory fraction: what it reserves, in MiB.
+    """How an engine chooses its fraction of the free memory; sizes in MiB.
 
-    reserved = base + max(chunk, min_chunk) x per_token + ranks / 8 x per_rank
-             + graph batch x per_graph (+ prefill graphs), at least `floor` above `floor_above`.
-    `steps`: (memory below, chunked prefill, graph batch at tp < 4, at tp >= 4).
+    `by_tensor` = (from this tensor size, fraction), else `by_memory` = (memory below, reserved,
+    reserved per GPU), else the formula of `memory_fraction.py` with `graphs` = (memory below,
+    largest graph batch at tp < 4, at tp >= 4). `prefill_graphs`: these are reserved for, on CUDA.
     """
 
-    steps: tuple[tuple[int, int, int, int], ...]
-    base: float = 512
-    min_chunk: int = 2048
-    per_token: float = 1.5
-    per_ranks: float = 1024
-    per_graph: float = 2
-    prefill_graph: float = 8
-    latent_prefill: float = 1536
-    floor: float = 10240
-    floor_above: float = 60 * 1024
-    encoder_factor: float = 0.95
-    fixed: float | None = None
+    by_tensor: tuple[tuple[int, float], ...] = ()
+    by_memory: tuple[tuple[float, float, float], ...] = ()
+    graphs: tuple[tuple[float, int, int], ...] = ()
+    prefill_graphs: bool = False
+    attention_data_mib: float = 0.0
+    source: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

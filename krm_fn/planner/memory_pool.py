@@ -1,0 +1,134 @@
+"""The KV pool that each pipeline stage ends up with, by either way of cutting it up."""
+
+from dataclasses import dataclass
+
+from krm_fn.planner.cache_blocks import Blocks, block_tokens, grouped
+from krm_fn.planner.cache_tokens import concurrency, token_pool
+from krm_fn.planner.kv_cache import CacheSpec, cache_specs
+from krm_fn.planner.plan import Parallelism, Question, Serving
+from krm_fn.planner.terms import Terms, stage_terms
+
+Layers = tuple[tuple[CacheSpec, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pool:
+    """The KV pool of one stage and what it holds.
+
+    `concurrency` as printed, `usable` without the null block; `spare_bytes` = what one request of
+    the full context leaves.
+    """
+
+    terms: Terms
+    blocks: int
+    tokens: int
+    concurrency: float
+    usable: float
+    kv_bytes: int
+    spare_bytes: int
+    block_size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """A model laid out on its GPUs: the terms of each stage and its caches, for any context.
+
+    `blocks` None = one pool of tokens with pages of `page` tokens.
+    """
+
+    question: Question
+    terms: tuple[Terms, ...]
+    specs: Layers
+    blocks: Blocks | None
+    page: int
+
+    def pools(self, tokens: int) -> tuple[Pool, ...]:
+        """The pool of each stage when the context is `tokens`."""
+        if self.blocks:
+            return tuple(_block_pool(terms, self.blocks, tokens) for terms in self.terms)
+        return tuple(self._token_pool(terms, tokens) for terms in self.terms)
+
+    def usable(self, tokens: int) -> float:
+        """How many requests of `tokens` the smallest pool takes."""
+        return min(pool.usable for pool in self.pools(tokens))
+
+    def _token_pool(self, terms: Terms, tokens: int) -> Pool:
+        """SGLang's pool of one stage; a budget that the weights exceed stays negative."""
+        rules = self.question.engine.cache
+        layers = self.specs[terms.first : terms.last]
+        pool = token_pool(terms.available, layers, rules, self.page)
+        held = concurrency(pool, tokens, layers, rules)
+        return Pool(
+            terms=terms,
+            blocks=pool.tokens // self.page,
+            tokens=pool.tokens,
+            concurrency=held,
+            usable=held,
+            kv_bytes=pool.kv_bytes if terms.available > 0 else terms.available,
+            spare_bytes=int(tokens * pool.cell_bytes * (held - 1)),
+            block_size=self.page,
+        )
+
+
+def held(question: Question, parallelism: Parallelism, serving: Serving) -> Held:
+    """The model laid out on its GPUs."""
+    engine, pool = question.engine, question.pool
+    specs = cache_specs(question.shape, parallelism, serving, engine)
+    found = [spec for layer in specs for spec in layer]
+    latent, sparse = any(s.latent for s in found), any(s.sparse for s in found)
+    page = block_tokens(engine, pool.gpu, pool.gpu_memory_bytes, latent=latent, sparse=sparse)
+    paged = engine.cache.pool == "blocks"
+    return Held(
+        question=question,
+        terms=stage_terms(question, parallelism, serving),
+        specs=specs,
+        blocks=block_layout(question, parallelism, serving, specs, page) if paged else None,
+        page=page,
+    )
+
+
+def block_layout(
+    question: Question, parallelism: Parallelism, serving: Serving, specs: Layers, page: int
+) -> Blocks:
+    """Groups and block sizes of the whole model; stages hold their own layers of each group.
+
+    Tokens in flight = batches x max_num_batched_tokens; batches = 1, 2 with asynchronous
+    scheduling, as many as stages in a pipeline, one more with the second model runner
+    (vllm/config/vllm.py:max_concurrent_batches, 0.33).
+    """
+    rules, stages = question.engine.cache, parallelism.pipeline
+    batches = rules.batches_in_flight if stages == 1 else stages + rules.pipelined_batches
+    return Blocks(
+        groups=grouped(specs, page, rules),
+        rules=rules,
+        in_flight_tokens=batches * serving.max_num_batched_tokens,
+        encoder_tokens=question.shape.encoder_tokens,
+    )
+
+
+def _block_pool(terms: Terms, blocks: Blocks, tokens: int) -> Pool:
+    """num_blocks = available // bytes per block; concurrency = blocks / blocks of one request.
+
+    One null block is never given to a request; newer versions take it off before they check that
+    one request fits (get_kv_cache_configs, 0.28-0.33).
+    """
+    width = blocks.block_bytes(terms.first, terms.last)
+    count = max(0, terms.available // width) if width else 1
+    need = max(1, blocks.request_blocks(tokens))
+    usable = count - 1 if blocks.rules.null_block and width else count
+    concurrent = count / need
+    printed = {
+        "blocks": count * blocks.block_size,
+        "groups": count // max(1, len(blocks.groups)) * blocks.block_size,
+        "capacity": int(concurrent * tokens),
+    }[blocks.rules.printed]
+    return Pool(
+        terms=terms,
+        blocks=count,
+        tokens=printed,
+        concurrency=concurrent,
+        usable=usable / need,
+        kv_bytes=terms.available,
+        spare_bytes=(usable - need) * width if width else terms.available,
+        block_size=blocks.block_size,
+    )
