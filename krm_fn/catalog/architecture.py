@@ -50,12 +50,15 @@ class _Known:
         text = _text_name(config, self.tower)
         self.family = ALL.get(text or self.name, GENERIC)
         self.in_tables = (text or self.name) in ALL
+        self.has_vision = bool(config.get("vision_config"))
 
     def remarks(self) -> Iterator[str]:
         if not self.in_tables:
             yield f'architectures: "{self.name}" is not known; read by its keys, like Llama'
         if self.tower and not self.tower.count:
             yield "vision_config: this encoder is not counted in the weights"
+        elif self.tower and not self.has_vision:
+            yield "vision_config: absent; the encoder is counted as the family's usual one"
 
 
 def _text_name(config: Json, tower: Tower | None) -> str | None:
@@ -71,7 +74,7 @@ def _text_name(config: Json, tower: Tower | None) -> str | None:
 def _shape(known: _Known, config: Config) -> ModelShape:
     family = known.family
     layers = _layers(family, config)
-    layout, fault = quantization(config.get("quantization_config"))
+    layout, fault = quantization(_stored_as(config))
     longest = config.number("max_position_embeddings")
     return ModelShape(
         architecture=known.name,
@@ -81,7 +84,7 @@ def _shape(known: _Known, config: Config) -> ModelShape:
         layers=layers,
         max_position_embeddings=longest,
         dtype=_dtype(config),
-        tie_word_embeddings=bool(config.get("tie_word_embeddings", family.tie)),
+        tie_word_embeddings=_tied(family, config),
         rope_dims=_rope_dims(family, layers, config),
         rope_caches=_rope_caches(family, layers, config),
         position_embeddings=0 if family.positions is None else longest + family.positions,
@@ -98,6 +101,19 @@ def _shape(known: _Known, config: Config) -> ModelShape:
         other_parameters=family.other(config),
         unknown=(*known.remarks(), *((fault,) if fault else ()), *_left(config)),
     )
+
+
+def _stored_as(config: Config) -> Json | None:
+    """`quantization_config` of the whole model or of its text part (Kimi K2.5)."""
+    top = config.raw.get("quantization_config") or config.raw.get("compression_config")
+    inner = config.get("quantization_config")
+    return top or inner  # type: ignore[no-any-return]
+
+
+def _tied(family: Family, config: Config) -> bool:
+    """The top level decides, as in transformers; then the text part, then the family."""
+    top = config.raw.get("tie_word_embeddings")
+    return bool(config.get("tie_word_embeddings", family.tie) if top is None else top)
 
 
 def _left(config: Config) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from math import ceil
 
 from krm_fn.catalog.shape import Quantization
 from krm_fn.planner.tensors import Tensor
+from krm_fn.units import MIB
 
 ITEMSIZE = {"float32": 4, "float": 4, "bfloat16": 2, "float16": 2, "half": 2, "float8_e4m3fn": 1}
 _PREFIX = re.compile(r"^(language_model\.|model\.|backbone\.|thinker\.|text_model\.)+")
@@ -71,20 +72,53 @@ def _spans(name: str) -> frozenset[str]:
     return frozenset(".".join(parts[i:j]) for i in ends for j in ends if i < j)
 
 
-def tensor_bytes(rows: int, columns: int, layout: Quantization | None, itemsize: int) -> int:
-    """Bytes of one matrix: values, scales and zero points.
+def parts(
+    rows: int, columns: int, layout: Quantization | None, itemsize: int
+) -> tuple[int, int, int]:
+    """Bytes of one matrix: values, scales, and zero points with GPTQ's order index.
 
     values: rows x columns x bits / 8. Scales: one per group of `group_size` inputs and row, one per
-    block, else one per row. Zero points: packed like the values, one per group. GPTQ's order index:
-    4 bytes per input.
+    block, else one per row. Zero points: packed like the values, one per group. Order index: 4
+    bytes per input.
     """
     if layout is None or layout.bits >= 16:
-        return rows * columns * itemsize
-    values = ceil(rows * columns * layout.bits / 8)
+        return rows * columns * itemsize, 0, 0
     scales = _scales(rows, columns, layout)
     zeros = ceil(scales * layout.bits / 8) if layout.zero_points else 0
     order = 4 * columns if layout.desc_act else 0
-    return values + scales * layout.scale_bytes + zeros + order
+    return ceil(rows * columns * layout.bits / 8), scales * layout.scale_bytes, zeros + order
+
+
+# linear layers that both engines keep in one parameter: qkv_proj, gate_up_proj, fused_qkv_a_proj
+_FUSED = {
+    "q_proj": "qkv",
+    "k_proj": "qkv",
+    "v_proj": "qkv",
+    "gate_proj": "gate_up",
+    "up_proj": "gate_up",
+    "q_a_proj": "qkv_a",
+    "kv_a_proj_with_mqa": "qkv_a",
+    "in_proj_qkv": "qkvz",
+    "in_proj_z": "qkvz",
+}
+
+
+def parameter(name: str) -> str:
+    """The name of the parameter in which an engine keeps a tensor."""
+    path, _, last = name.rpartition(".")
+    return f"{path}.{_FUSED.get(last, last)}"
+
+
+def allocated(size: int) -> int:
+    """Bytes that one allocation of PyTorch takes from the GPU.
+
+    torch/c10/cuda/CUDACachingAllocator (2.5 to 2.13): from 10 MiB on a segment is a multiple of
+    2 MiB, and a rest of at most 1 MiB is not split off. A 135 MiB matrix takes 136 MiB.
+    """
+    if size < 10 * MIB:
+        return size
+    rest = -size % (2 * MIB)
+    return size + (rest if rest <= MIB else 0)
 
 
 def _scales(rows: int, columns: int, layout: Quantization) -> int:

@@ -5,7 +5,7 @@ transformers, because quantisation patterns name them. Counts equal transformers
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -35,7 +35,8 @@ class Tensor:
     `shard` says how tensor parallelism splits it: "column" the rows, "row" the columns, "kv_heads"
     the rows by `heads` with copies once there are more GPUs than heads, "vocab" the rows after
     padding. `experts` = spread over expert parallelism first. `linear` = quantisation applies.
-    `itemsize` = fixed bytes per element (None = the model's dtype).
+    `itemsize` = fixed bytes per element (None = the model's dtype). `copy` = not in the files: an
+    engine keeps a second copy of another tensor (V where K serves as V).
     """
 
     cls: Class
@@ -49,10 +50,11 @@ class Tensor:
     linear: bool = False
     itemsize: int | None = None
     layer: int | None = None
+    copy: bool = False
 
     @property
     def parameters(self) -> int:
-        return self.rows * self.columns * self.count
+        return 0 if self.copy else self.rows * self.columns * self.count
 
 
 def _linear(cls: Class, name: str, rows: int, columns: int, shard: Shard, heads: int = 0) -> Tensor:
@@ -108,8 +110,7 @@ def attention(mixer: Attention, hidden: int) -> Iterator[Tensor]:
             "attention", f"{name}.v_proj", kv * mixer.v_head_dim, hidden, "kv_heads", heads=kv
         )
         yield from _with_bias(key, mixer.qkv_bias)
-        if not mixer.k_eq_v:
-            yield from _with_bias(val, mixer.qkv_bias)
+        yield from _with_bias(replace(val, copy=mixer.k_eq_v), mixer.qkv_bias)
     out = _linear("attention", f"{name}.o_proj", hidden, value, "row")
     yield from _with_bias(out, mixer.o_bias)
     yield from _attention_extras(mixer, hidden)

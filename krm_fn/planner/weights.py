@@ -1,6 +1,6 @@
 """Exact arithmetic of weights: parameters, bytes of a checkpoint, bytes per GPU and stage."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,9 +12,11 @@ from krm_fn.planner.storage import (
     ITEMSIZE,
     ON_THE_FLY,
     Patterns,
+    allocated,
     loaded_itemsize,
+    parameter,
+    parts,
     quantised,
-    tensor_bytes,
 )
 from krm_fn.planner.tensors import Tensor, first_tensors, last_tensors, layer_tensors
 
@@ -26,7 +28,7 @@ Stored = tuple[tuple[Tensor, Quantization | None], ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """How many GPUs share each kind of tensor."""
+    """How many GPUs share each kind of tensor, and whether kernels' padding counts."""
 
     tensor: int = 1
     attention: int = 1
@@ -34,6 +36,7 @@ class Split:
     experts: int = 1
     expert_tensor: int = 1
     padding: int = VOCAB_PADDING
+    kernel_padding: bool = False
 
 
 def tensors(shape: ModelShape) -> tuple[Tensor, ...]:
@@ -156,10 +159,8 @@ def file_bytes(shape: ModelShape) -> int:
     """Bytes of the weights in the files, in the dtype they are stored in; without draft layers."""
     kinds, order, first, last = _stored(shape, shape.quantization)
     itemsize = ITEMSIZE.get(shape.dtype, 2)
-    counts = Counter(order)
-    sizes = [sum(_bytes(pair, Split(padding=1), itemsize) for pair in kind) for kind in kinds]
-    ends = sum(_bytes(pair, Split(padding=1), itemsize) for pair in (*first, *last))
-    return ends + sum(counts[i] * size for i, size in enumerate(sizes))
+    sizes = [_in_files(kind, itemsize) for kind in kinds]
+    return _in_files((*first, *last), itemsize) + sum(sizes[kind] for kind in order)
 
 
 def draft_bytes(shape: ModelShape) -> int:
@@ -171,7 +172,7 @@ def draft_bytes(shape: ModelShape) -> int:
         return 0
     kinds, order, _, _ = _stored(shape, shape.quantization)
     itemsize = ITEMSIZE.get(shape.dtype, 2)
-    layer = sum(_bytes(pair, Split(padding=1), itemsize) for pair in kinds[order[-1]])
+    layer = _in_files(kinds[order[-1]], itemsize)
     return shape.mtp_layers * (layer + 2 * shape.hidden_size**2 * itemsize)
 
 
@@ -191,6 +192,7 @@ def split(parallelism: Parallelism, *, experts_span_data: bool = False) -> Split
         embedding=1 if parallelism.attention_data > 1 else parallelism.tensor,
         experts=parallelism.expert,
         expert_tensor=max(1, group // parallelism.expert),
+        kernel_padding=True,
     )
 
 
@@ -212,10 +214,39 @@ def _local(tensor: Tensor, by: Split) -> tuple[int, int, int]:
     return rows, columns, count
 
 
-def _bytes(pair: tuple[Tensor, Quantization | None], by: Split, itemsize: int) -> int:
+def _padded(tensor: Tensor, rows: int, columns: int) -> tuple[int, int]:
+    """MXFP4 experts on a GPU: their width to a multiple of 128, the model's to one of 256.
+
+    Marlin and TensorRT-LLM kernels, vllm/model_executor/layers/fused_moe/oracle/mxfp4.py:
+    mxfp4_round_up_hidden_size_and_intermediate_size (0.32). Triton pads less (-0.1 to -2 %).
+    """
+    width, hidden = (128, 256) if tensor.shard == "column" else (256, 128)
+    return ceil(rows / width) * width, ceil(columns / hidden) * hidden
+
+
+def _parts(
+    pair: tuple[Tensor, Quantization | None], by: Split, itemsize: int
+) -> tuple[int, int, int]:
     tensor, stored = pair
     rows, columns, count = _local(tensor, by)
-    return count * tensor_bytes(rows, columns, stored, tensor.itemsize or itemsize)
+    if by.kernel_padding and tensor.experts and stored and stored.method == "mxfp4":
+        rows, columns = _padded(tensor, rows, columns)
+    values, scales, zeros = parts(rows, columns, stored, tensor.itemsize or itemsize)
+    return count * values, count * scales, count * zeros
+
+
+def _in_files(pairs: Stored, itemsize: int) -> int:
+    stored = (pair for pair in pairs if not pair[0].copy)
+    return sum(sum(_parts(pair, Split(padding=1), itemsize)) for pair in stored)
+
+
+def _on_gpu(pairs: Stored, by: Split, itemsize: int) -> int:
+    """Bytes of the parameters that an engine makes of these tensors, as its allocator counts."""
+    sizes: dict[tuple[str, int], int] = defaultdict(int)
+    for pair in pairs:
+        for part, size in enumerate(_parts(pair, by, itemsize)):
+            sizes[parameter(pair[0].name), part] += size
+    return sum(allocated(size) for size in sizes.values()) + _absorbed(pairs, by)
 
 
 def _absorbed(pairs: Stored, by: Split) -> int:
@@ -263,21 +294,17 @@ def weights_bytes(
     checkpoint. `dtype` = stated by the user.
     """
     kinds, order, first, last = _stored(shape, layout(shape, quantization))
-    by, itemsize = (
-        split(parallelism, experts_span_data=experts_span_data),
-        loaded_itemsize(shape.dtype, dtype),
-    )
-    sizes = [
-        sum(_bytes(pair, by, itemsize) for pair in kind) + _absorbed(kind, by) for kind in kinds
-    ]
+    by = split(parallelism, experts_span_data=experts_span_data)
+    itemsize = loaded_itemsize(shape.dtype, dtype)
+    sizes = [_on_gpu(kind, by, itemsize) for kind in kinds]
     stages, start = [], 0
     for count in stage_sizes(len(order), parallelism.pipeline):
         stages.append(sum(sizes[kind] for kind in order[start : start + count]))
         start += count
-    stages[0] += sum(_bytes(pair, by, itemsize) for pair in first)
-    stages[-1] += sum(_bytes(pair, by, itemsize) for pair in last)
+    stages[0] += _on_gpu(first, by, itemsize)
+    stages[-1] += _on_gpu(last, by, itemsize)
     if parallelism.pipeline > 1 and shape.tie_word_embeddings and shape.lm_head:
-        stages[-1] += _bytes(first[0], by, itemsize)
+        stages[-1] += _on_gpu(first[:1], by, itemsize)
     scale = _scale(shape, total_bytes)
     return tuple(round(stage * scale) + rope_bytes(shape) for stage in stages)
 

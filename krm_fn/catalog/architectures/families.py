@@ -138,10 +138,19 @@ BLOOM = Family(
     tie=True,
     defaults={"max_position_embeddings": 2048},
 )
+
+
+def _falcon_layer(config: Config, _: int) -> int:
+    """The second LayerNorm of the newer decoder (40B and later)."""
+    two = config.flag("new_decoder_architecture") and config.get("num_ln_in_parallel_attn") != 1
+    return 2 * config.number("hidden_size") if two else 0
+
+
 FALCON = Family(
     types=types.full,
     mixer=attention(qkv_bias="bias", o_bias="bias"),
     feed_forward=dense(gated=False, bias="bias", factor=4),
+    layer_other=_falcon_layer,
     norms=2,
     final_norms=2,
     tie=True,
@@ -149,7 +158,7 @@ FALCON = Family(
 )
 COHERE = Family(
     types=types.full,
-    mixer=attention(qkv_bias=_AB, o_bias=_AB, qk_norm="use_qk_norm"),
+    mixer=attention(qkv_bias=_AB, o_bias=_AB, qk_norm="use_qk_norm", whole_norm=True),
     feed_forward=dense(),
     norms=1,
     tie=True,
@@ -206,6 +215,7 @@ MLLAMA = Family(
     types=types.cross,
     mixer=mixers.by_kind({types.CROSS: attention(qk_norm=True)}, attention()),
     feed_forward=dense(),
+    other=lambda config: 8 * config.number("hidden_size"),  # rows of the image tokens
     defaults={"cross_attention_layers": [3, 8, 13, 18, 23, 28, 33, 38]},
 )
 

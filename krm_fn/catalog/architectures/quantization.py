@@ -29,7 +29,8 @@ def _fp8(config: Json) -> Quantization:
 
 
 def _fbgemm(config: Json) -> Quantization:
-    kept = _names(config.get("modules_to_not_convert"))
+    """Meta's own FP8: attention stays in 16 bit, also where the list is left out."""
+    kept = _names(config.get("modules_to_not_convert")) or ("re:.*self_attn.*", "lm_head")
     return Quantization(
         method="fbgemm_fp8", bits=8, scale_bytes=FP8_SCALE, kept=kept, activations="fp8"
     )

@@ -136,18 +136,21 @@ def moonvit(v: Json, _: Json, text: int) -> int:
 
 def internvit(v: Json, _: Json, text: int) -> int:
     """InternViT and InternVL's projector: a norm, two matrices; pixel shuffle by 2."""
-    d, depth, patch = v["hidden_size"], v["num_hidden_layers"], v["patch_size"]
-    tokens = (v["image_size"] // patch) ** 2 + 1
+    d, depth = v["hidden_size"], v["num_hidden_layers"]
+    patch, size = _one(v["patch_size"]), _one(v["image_size"])
+    tokens = (size // patch) ** 2 + 1
     norms = 2 if v.get("norm_type") == "rms_norm" else 4
-    qkv_bias = 3 * d if v.get("qkv_bias", True) else 0
-    qk_norm = 2 * d if v.get("qk_normalization") else 0
+    qkv_bias = 3 * d if v.get("qkv_bias", v.get("attention_bias")) else 0
+    qk_norm = 2 * d if v.get("qk_normalization", v.get("use_qk_norm")) else 0
     attention = 4 * d * d + qkv_bias + d + qk_norm
     block = norms * d + attention + _mlp(d, v["intermediate_size"]) + 2 * d
     wide = 4 * d
-    return int(
-        3 * patch**2 * d + d + d + tokens * d + depth * block
-        + 2 * wide + wide * text + text + text * text + text
-    )  # fmt: skip
+    projector = 2 * wide + wide * text + text + text * text + text
+    return int(3 * patch**2 * d + d + d + tokens * d + depth * block + projector)
+
+
+def _one(value: int | list[int]) -> int:
+    return value[0] if isinstance(value, list) else value
 
 
 def gemma4(v: Json, _: Json, text: int) -> int:
@@ -162,6 +165,16 @@ def gemma4(v: Json, _: Json, text: int) -> int:
     return int(
         patch + 2 * v.get("position_embedding_size", 10240) * d + depth * block + d * text + scale
     )
+
+
+def dots(v: Json, _: Json, text: int) -> int:
+    """dots.ocr: RMSNorm blocks, gated MLP, no biases; a 2 x 2 merger."""
+    d, inner = v["embed_dim"], v["intermediate_size"]
+    block = 2 * d + 4 * d * d + 3 * d * inner
+    merged = 4 * d
+    merger = 2 * d + merged * (merged + 1) + merged * text + text
+    patch = 3 * v["patch_size"] ** 2 * d + 2 * d
+    return int(patch + v["num_hidden_layers"] * block + d + merger)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +259,6 @@ _GEMMA4 = {
     "num_attention_heads": 16,
     "head_dim": 72,
     "patch_size": 16,
-    "standardize": True,
 }
 _INTERNVIT = {
     "hidden_size": 1024,
@@ -254,6 +266,13 @@ _INTERNVIT = {
     "intermediate_size": 4096,
     "patch_size": 14,
     "image_size": 448,
+}
+
+_DOTS = {
+    "embed_dim": 1536,
+    "num_hidden_layers": 42,
+    "intermediate_size": 4224,
+    "patch_size": 14,
 }
 
 TOWERS: Mapping[str, Tower] = {
@@ -299,11 +318,15 @@ TOWERS: Mapping[str, Tower] = {
     "KimiVLForConditionalGeneration": Tower(text="DeepseekV3ForCausalLM", count=moonvit),
     "KimiK25ForConditionalGeneration": Tower(text="DeepseekV3ForCausalLM", count=moonvit),
     "KimiK3ForConditionalGeneration": Tower(text="KimiLinearForCausalLM", count=moonvit),
-    "InternVLChatModel": Tower(text="Qwen2ForCausalLM", count=internvit, defaults=_INTERNVIT),
-    "InternVLForConditionalGeneration": Tower(text="Qwen2ForCausalLM"),
+    "InternVLChatModel": Tower(
+        text="Qwen2ForCausalLM", count=internvit, defaults=_INTERNVIT | {"qkv_bias": True}
+    ),
+    "InternVLForConditionalGeneration": Tower(
+        text="Qwen2ForCausalLM", count=internvit, defaults=_INTERNVIT
+    ),
     "MiniMaxM3SparseForConditionalGeneration": Tower(text="MiniMaxM3ForCausalLM"),
     "Glm4vMoeForConditionalGeneration": Tower(text="Glm4MoeForCausalLM"),
-    "DotsOCRForCausalLM": Tower(text="Qwen2ForCausalLM"),
+    "DotsOCRForCausalLM": Tower(text="Qwen2ForCausalLM", count=dots, defaults=_DOTS),
     "Glm5NextForConditionalGeneration": Tower(text="Glm5NextForCausalLM"),
 }
 
