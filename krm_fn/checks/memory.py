@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.engines import ENGINES
 from krm_fn.errors import Result, error
 from krm_fn.planner.plan import Plan
 from krm_fn.units import gib
@@ -25,17 +26,27 @@ def _rule(context: Context) -> Iterator[Result]:
 
 def _adds_up(plan: Plan) -> Iterator[Result]:
     memory = plan.memory
-    parts = memory.weights_bytes + memory.activation_bytes + memory.non_torch_bytes
-    used = parts + memory.kv_cache_bytes
-    if used > memory.budget_bytes:
-        message = f"must hold weights, activations and KV cache, {gib(used)}, on each GPU"
-        yield error(message, "memory.budget_bytes", current=memory.budget_bytes)
-    if memory.budget_bytes > memory.total_bytes:
-        message = f"must be at most the GPU's {gib(memory.total_bytes)}"
-        yield error(message, "memory.budget_bytes", current=memory.budget_bytes)
+    kept = memory.weights_bytes + memory.kv_cache_bytes
+    passing = memory.activation_bytes + memory.non_torch_bytes
+    sums = (
+        (kept + passing if _holds_all(plan) else kept, memory.budget_bytes, "the budget"),
+        (kept + passing, memory.total_bytes, "the GPU"),
+        (memory.budget_bytes, memory.total_bytes, "the GPU"),
+    )
+    for used, limit, name in sums:
+        if used > limit:
+            message = f"must be in {name}, {gib(limit)} on each GPU; takes {gib(used)}"
+            yield error(message, "memory", current=used, proposed=limit)
     if not plan.feasible or not memory.fits:
         message = f"must hold one request of {plan.serving.max_model_len} tokens"
         yield error(message, "memory.max_concurrency", current=memory.max_concurrency)
+
+
+def _holds_all(plan: Plan) -> bool:
+    """The budget of vLLM has the activations in it; that of SGLang weights and KV cache only."""
+    engine = ENGINES.get(plan.engine)
+    limits = engine.limits(plan.engine_version) if engine and engine.limits else None
+    return limits is not None and limits.memory_basis == "total"
 
 
 CHECK = Check(name="memory", defects=(6, 8), rule=_rule)
