@@ -14,6 +14,7 @@ INTERNAL = "internal.config.kubernetes.io/"
 PATH, INDEX, PACKAGE_PATH = INTERNAL + "path", INTERNAL + "index", INTERNAL + "package-path"
 LEGACY_PATH, LEGACY_INDEX = "config.kubernetes.io/path", "config.kubernetes.io/index"
 _LINE_START = re.compile(r"\n(?=[^\n])")  # blank lines stay blank
+_ENTRY_INDENT = re.compile(r"^  ", re.MULTILINE)
 _TRANSPORT = {
     LEGACY_PATH,
     LEGACY_INDEX,
@@ -71,6 +72,11 @@ class Item:
     def annotations(self) -> dict[str, str]:
         stated = _mapping(self.metadata.get("annotations"))
         return {**{key: str(value) for key, value in stated.items()}, **self.where}
+
+    @property
+    def text(self) -> str:
+        """The document at column 0, as it stands in a file."""
+        return _ENTRY_INDENT.sub("", _document_text(self.raw)).lstrip("\n")
 
     @property
     def metadata(self) -> Manifest:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from krm_fn.errors import ConfigError, error
 from krm_fn.krm import yaml
+from krm_fn.krm.comments import commented
 from krm_fn.krm.item import (
     INDEX,
     LEGACY_PATH,
@@ -85,10 +86,22 @@ def file_items(path: str, text: str) -> tuple[Item, ...]:
     )
 
 
-def file_text(items: Iterable[Item]) -> str:
-    """The text of a file of ours: its items in their order, without transport annotations."""
+def file_text(items: Iterable[Item], before: Iterable[Item] = ()) -> str:
+    """The text of a file of ours: its items in their order, without transport annotations.
+
+    `before` are the items that were read from the file: what did not change keeps its text, what
+    did keeps its comments.
+    """
+    old = {item.identity: item for item in before}
     ordered = sorted(items, key=lambda item: int(item.annotations.get(INDEX, "0")))
-    return yaml.dump_all(file_form(item.object) for item in ordered)
+    return "---\n".join(_document(item, old.get(item.identity)) for item in ordered)
+
+
+def _document(item: Item, before: Item | None) -> str:
+    if before is not None and item.raw == before.raw:
+        return before.text
+    text = yaml.dump(file_form(item.object))
+    return commented(text, before.text) if before else text
 
 
 def _ordered(manifest: Manifest) -> Manifest:

@@ -42,7 +42,7 @@ _WIDTH = 2**30  # never fold; the C emitter needs a finite number
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands in a text and how it is written there: `0.10` is the number 0.1."""
+    """The line of a key or list entry, and how its value is written there: `0.10` is 0.1."""
 
     line: int
     text: str | None  # None for a mapping or a list
@@ -75,7 +75,7 @@ def load(text: str, *, source: str = "", line: int = 1, aliases: bool = False) -
     `source` names the text in messages, `line` is the number of its first line there.
     """
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node = composed(text)
     except yaml.YAMLError as fault:
         raise ConfigError([error(_syntax_fault(fault, source, line))]) from None
     faults = [] if aliases else list(_aliases(text))
@@ -83,6 +83,12 @@ def load(text: str, *, source: str = "", line: int = 1, aliases: bool = False) -
     if faults:
         raise ConfigError(_in_source(fault, source, line) for fault in faults)
     return value
+
+
+def composed(text: str) -> Node | None:
+    """The tree of nodes of one document, each with its place in the text."""
+    node: Node | None = yaml.compose(text, Loader=_Loader)
+    return node
 
 
 def load_all(text: str, *, source: str = "") -> tuple[Any, ...]:
@@ -110,15 +116,13 @@ def place(text: str, path: Sequence[str | int], *, line: int = 1) -> Place | Non
 
     Used when an error is reported, so that a message can name a line and quote the scalar as given.
     """
-    node = yaml.compose(text, Loader=_Loader)
+    node, at = composed(text), 0
     for step in path:
-        node = next((value for key, value in _children(node) if key == step), None)
+        found = next((child for child in _children(node) if child[0] == step), None)
+        _, node, at = found or (step, None, 0)
     if node is None:
         return None
-    return Place(
-        line=node.start_mark.line + line,
-        text=node.value if isinstance(node, ScalarNode) else None,
-    )
+    return Place(line=at + line, text=node.value if isinstance(node, ScalarNode) else None)
 
 
 def dump(value: Any) -> str:
@@ -186,10 +190,14 @@ def _int(digits: str) -> int:
     return -value if digits.startswith("-") else value
 
 
-def _children(node: Node | None) -> Iterable[tuple[str | int, Node]]:
+def _children(node: Node | None) -> Iterator[tuple[str | int, Node, int]]:
+    """(key or index, value, line of the key or of the entry)."""
     if isinstance(node, MappingNode):
-        return ((key.value, value) for key, value in node.value)
-    return enumerate(node.value) if isinstance(node, SequenceNode) else ()
+        for key, value in node.value:
+            yield key.value, value, key.start_mark.line
+    elif isinstance(node, SequenceNode):
+        for index, value in enumerate(node.value):
+            yield index, value, value.start_mark.line
 
 
 def _aliases(text: str) -> Iterator[Result]:

@@ -117,3 +117,20 @@ def test_update_identity_of_kpt_stays_in_the_file():
     assert krm.file_form({"metadata": {"annotations": stated}}) == {
         "metadata": {"annotations": kept}
     }
+
+
+def test_file_text_keeps_what_did_not_change_and_comments_of_what_did():
+    """The command line does for its files what kpt does."""
+    before = krm.file_items("a.yaml", "kind: X # c\na: 0644\n---\n# d\nkind: Z\nb: 1 # e\n")
+    changed = krm.item_of(krm.placed(krm.Document("a.yaml", {"kind": "Z", "b": 2}), 1))
+
+    assert krm.file_text([before[0], changed], before) == (
+        "kind: X # c\na: 0644\n---\n# d\nkind: Z\nb: 2 # e\n"
+    )
+
+
+def test_text_of_an_item_is_that_of_its_file():
+    """Blank lines, block scalars and comments come back."""
+    text = "# c\nkind: X\n\ndata: |\n  a\n\n    b\n# foot\n"
+
+    assert [item.text for item in krm.file_items("a", text)] == [text]
