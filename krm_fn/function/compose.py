@@ -7,6 +7,7 @@ from krm_fn.catalog import platforms
 from krm_fn.engines import Server
 from krm_fn.errors import Result, info, warning
 from krm_fn.function.facts import Facts, VariantFacts
+from krm_fn.function.facts import placement as facts_placement
 from krm_fn.function.launches import launch
 from krm_fn.function.questions import question
 from krm_fn.function.weights import (
@@ -130,18 +131,7 @@ def placement(facts: Facts) -> Placement:
 
 
 def placement_facts(facts: Facts) -> platforms.Placement:
-    pool = facts.pool
-    taints = None
-    if pool.taints is not None:
-        taints = tuple(taint.model_dump() for taint in pool.taints)
-    return platforms.Placement(
-        platform=pool.platform,
-        gpu=facts.gpu,
-        node_pool=pool.node_pool,
-        spot=pool.spot,
-        node_selector=pool.node_selector,
-        taints=taints,
-    )
+    return facts_placement(facts.pool, facts.gpu)
 
 
 def rollout(facts: Facts, plan: Plan) -> Rollout:

@@ -11,12 +11,12 @@ from krm_fn.api import reference
 from krm_fn.api.faults import near, one_of, shown
 from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService, Safetensors
 from krm_fn.api.v1alpha1 import Variant as VariantSpec
-from krm_fn.catalog import gpus, models
+from krm_fn.catalog import gpus, models, platforms
 from krm_fn.catalog.architecture import model_shape
 from krm_fn.catalog.images import Image, image, image_faults, image_reference
 from krm_fn.catalog.rows import Gpu
 from krm_fn.catalog.shape import ModelShape
-from krm_fn.engines import ENGINES, Engine, versions
+from krm_fn.engines import ENGINES, Engine, argv, versions
 from krm_fn.errors import Result, error, info, warning
 from krm_fn.function.intake import Intake, Request
 
@@ -84,6 +84,10 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
     found = (pool, gpu, card, variants)
     results = [result for each in found for result in each.results]
     results += _twice(service)
+    if variants.value:
+        results += _argument_faults(service, variants.value)
+    if pool.value and gpu.value:
+        results += platforms.placement_faults(placement(pool.value, gpu.value))
     if pool.value and gpu.value and card.value and variants.value:
         results += _engine_results(variants.value, gpu.value, card.value, pool.value)
     located = tuple(replace(r, resource=r.resource or reference(request.document)) for r in results)
@@ -127,6 +131,19 @@ def _no_such(kind: str, name: str, known: Mapping[str, Any], field: str, given: 
     have = f"; there are {one_of(known)}" if known else "; there is none"
     return error(
         f'no {kind} "{name}" in the package{have}{near(name, list(known))}', path, current=name
+    )
+
+
+def placement(pool: GpuPoolSpec, gpu: Gpu) -> platforms.Placement:
+    """What the pool says of its nodes."""
+    stated = pool.taints
+    return platforms.Placement(
+        platform=pool.platform,
+        gpu=gpu,
+        node_pool=pool.node_pool,
+        spot=pool.spot,
+        node_selector=pool.node_selector,
+        taints=None if stated is None else tuple(taint.model_dump() for taint in stated),
     )
 
 
@@ -399,6 +416,22 @@ def _engine_results(
         yield from versions.architecture_faults(
             engine.name, variant.version, (card.shape.architecture,), path
         )
+
+
+def _argument_faults(service: LLMService, variants: tuple[VariantFacts, ...]) -> Iterator[Result]:
+    """Extra arguments and variables that a version does not have, or that are ours to set."""
+    serving = service.spec.serving
+    for variant in variants:
+        engine, version, spec = variant.engine, variant.version, variant.spec
+        path = f"spec.variants.{variant.name}"
+        for args, env, where in (
+            (serving.extra_args, serving.env, "spec.serving"),
+            (spec.extra_args, spec.env, path),
+        ):
+            yield from argv.argv_faults(
+                engine.name, version, args, f"{where}.extraArgs", engine.owned
+            )
+            yield from argv.env_faults(engine.name, version, env, f"{where}.env")
 
 
 def no_workload(service: LLMService) -> Iterator[Result]:

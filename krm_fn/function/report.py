@@ -109,8 +109,9 @@ def why(plans: Sequence[Plan]) -> tuple[str, ...]:
     plan = plans[0]
     memory, serving = plan.memory, plan.serving
     layout = (
-        f"layout   {plan.replicas} x {plan.parallelism} ({plan.gpus_per_replica} GPU each), "
-        f"at most {plan.max_replicas}: {_because(plan, 'parallelism')}"
+        f"layout   {_counted(plan.replicas, 'replica')} of {plan.parallelism} = "
+        f"{_counted(plan.replicas * plan.gpus_per_replica, 'GPU')}, at most {plan.max_replicas}: "
+        f"{_because(plan, 'parallelism')}"
     )
     room = (
         f"memory   {gib(memory.total_bytes)} per GPU: weights {gib(memory.weights_bytes)}, "
@@ -118,6 +119,10 @@ def why(plans: Sequence[Plan]) -> tuple[str, ...]:
         f"context {serving.max_model_len:,}, batch {serving.max_num_seqs}"
     )
     return (layout, room, *((_speed(plan.estimate),) if plan.estimate else ()))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _speed(estimate: Estimate) -> str:
@@ -136,7 +141,7 @@ def _because(plan: Plan, field: str) -> str:
 def alternative_line(change: Mapping[str, Any], because: str, gpus: int) -> str:
     """`spec.serving.kvCacheDtype: fp8` — one line that can be pasted."""
     pasted = ", ".join(f"spec.{path}: {value}" for path, value in change.items())
-    return f"{pasted} ({because}; {gpus} GPU{'s' if gpus != 1 else ''})"
+    return f"{pasted} ({because}; {_counted(gpus, 'GPU')})"
 
 
 def chosen_variant(facts: Facts) -> str:

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from krm_fn.api.v1alpha1 import LLMService
 from krm_fn.catalog import platforms
 from krm_fn.checks import Context, Pool, faults
-from krm_fn.engines import argv
 from krm_fn.errors import Result
 from krm_fn.function.compose import placement_facts
-from krm_fn.function.facts import Facts, VariantFacts
+from krm_fn.function.facts import Facts
 from krm_fn.function.questions import pool_shape
 from krm_fn.function.weights import weights_claim
 from krm_fn.planner.plan import Plan
@@ -21,9 +20,7 @@ def verified(
     variants: Sequence[Variant],
     plans: Mapping[str, Plan],
 ) -> Iterator[Result]:
-    """Faults of each variant's objects, of the user's extra arguments, and of the placement."""
-    yield from platforms.placement_faults(placement_facts(facts))
-    yield from _argument_faults(facts)
+    """Faults of each variant's objects."""
     for variant in variants:
         yield from faults(_context(facts, rendering, variant, plans))
 
@@ -59,19 +56,3 @@ def external(service: LLMService) -> frozenset[tuple[str, str]]:
     names |= {("PersistentVolumeClaim", weights.name)} if weights else set()
     names |= {("Secret", name) for name in service.spec.output.images.pull_secrets}
     return frozenset(names)
-
-
-def _argument_faults(facts: Facts) -> Iterator[Result]:
-    for variant in facts.planned:
-        yield from _variant_faults(facts.service, variant)
-
-
-def _variant_faults(service: LLMService, variant: VariantFacts) -> Iterator[Result]:
-    engine, version, spec = variant.engine, variant.version, variant.spec
-    path = f"spec.variants.{variant.name}"
-    for args, env, where in (
-        (service.spec.serving.extra_args, service.spec.serving.env, "spec.serving"),
-        (spec.extra_args, spec.env, path),
-    ):
-        yield from argv.argv_faults(engine.name, version, args, f"{where}.extraArgs", engine.owned)
-        yield from argv.env_faults(engine.name, version, env, f"{where}.env")

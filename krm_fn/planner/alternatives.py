@@ -6,7 +6,7 @@ first what costs accuracy or comfort a little, then what costs GPUs, then what g
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, islice, product
 from typing import Any
 
 from krm_fn.catalog.rows import Gpu
@@ -16,7 +16,7 @@ from krm_fn.planner.plan import Alternative, Interconnect, Parallelism, Plan, Po
 from krm_fn.planner.serving import CONTEXT_STEP, fitted
 from krm_fn.units import gib
 
-MOST = 5
+MOST, FEW = 5, 3
 FP8_KV_SINCE = (8, 9)
 FP8_WEIGHTS_SINCE = (8, 0)
 """vLLM runs fp8 weights on 8.0 and newer, below 8.9 as weight-only Marlin (fp8.py, 0.33)."""
@@ -32,13 +32,57 @@ class Change:
 
 
 def alternatives(questions: Sequence[Question], gpus: Iterable[Gpu]) -> tuple[Alternative, ...]:
-    """Up to five changes that work for every variant, least loss first; pairs if no single does."""
-    changes = list(_changes(questions[0], tuple(gpus)))
-    found = [a for a in (_tried(questions, (change,)) for change in changes) if a]
-    if not found:
-        soft = changes[:6]
-        found = [a for a in (_tried(questions, pair) for pair in combinations(soft, 2)) if a]
-    return tuple(found[:MOST])
+    """Up to five changes that work for every variant, least loss first.
+
+    Pairs are tried where fewer than three single changes work; none contains a working single.
+    """
+    groups = _groups(questions[0], tuple(gpus))
+    singles = [(change,) for group in groups.values() for change in group]
+    found = _working(questions, singles, MOST)
+    if len(found) >= FEW:
+        return tuple(found)
+    enough = [set(alternative.change.items()) for alternative in found]
+    pairs = [
+        pair
+        for pair in _pairs(groups)
+        if not any(one <= set(_paths(pair).items()) for one in enough)
+    ]
+    return (*found, *_working(questions, pairs, FEW - len(found)))
+
+
+Groups = dict[str, tuple[Change, ...]]
+
+
+def _groups(question: Question, gpus: tuple[Gpu, ...]) -> Groups:
+    """Candidates in order of loss; most will not work for a given question."""
+    return {
+        "layout": tuple(_layout_changes(question)),
+        "cache": tuple(_cache_changes(question)),
+        "context": tuple(_context_changes(question)),
+        "quantization": tuple(_quantization_changes(question)),
+        "pool": tuple(_pool_changes(question)),
+        "gpu": tuple(_gpu_changes(question, gpus)),
+        "load": tuple(_load_changes(question)),
+    }
+
+
+def _pairs(groups: Groups) -> Iterator[tuple[Change, ...]]:
+    """Two settings; a setting and more GPUs; another GPU and more of it."""
+    soft = (*groups["cache"], *groups["context"], *groups["quantization"])
+    yield from combinations(soft, 2)
+    yield from product(soft, (*groups["layout"], *groups["pool"], *groups["gpu"]))
+    yield from product(groups["gpu"], groups["pool"])
+
+
+def _working(
+    questions: Sequence[Question], tries: Iterable[tuple[Change, ...]], most: int
+) -> list[Alternative]:
+    found = (_tried(questions, changes) for changes in tries)
+    return list(islice((alternative for alternative in found if alternative), most))
+
+
+def _paths(changes: Iterable[Change]) -> dict[str, Any]:
+    return {path: value for change in changes for path, value in change.paths.items()}
 
 
 def _tried(questions: Sequence[Question], changes: Sequence[Change]) -> Alternative | None:
@@ -48,9 +92,8 @@ def _tried(questions: Sequence[Question], changes: Sequence[Change]) -> Alternat
     found = plans(changed)
     if not all(plan.feasible for plan in found):
         return None
-    paths = {path: value for change in changes for path, value in change.paths.items()}
     return Alternative(
-        change=paths,
+        change=_paths(changes),
         gpus=max(plan.gpus_per_replica * plan.replicas for plan in found),
         memory_margin_bytes=min(_margin(plan) for plan in found),
         because="; ".join(change.because for change in changes),
@@ -60,17 +103,6 @@ def _tried(questions: Sequence[Question], changes: Sequence[Change]) -> Alternat
 def _margin(plan: Plan) -> int:
     """KV memory beyond one request of the full context."""
     return int(plan.memory.kv_cache_bytes * (1 - 1 / max(1.0, plan.memory.max_concurrency)))
-
-
-def _changes(question: Question, gpus: tuple[Gpu, ...]) -> Iterator[Change]:
-    """Candidates in order of loss; most will not work for a given question."""
-    yield from _layout_changes(question)
-    yield from _cache_changes(question)
-    yield from _context_changes(question)
-    yield from _quantization_changes(question)
-    yield from _pool_changes(question)
-    yield from _gpu_changes(question, gpus)
-    yield from _load_changes(question)
 
 
 def _stated(name: str, value: Any) -> Callable[[Question], Question]:
@@ -166,14 +198,14 @@ def _pool(paths: dict[str, Any], *, because: str, **changes: Any) -> Change:
 
 
 def _gpu_changes(question: Question, gpus: tuple[Gpu, ...]) -> Iterator[Change]:
-    """The three boards with the next more memory of the same vendor."""
+    """Boards of the same vendor with more memory, the next larger first."""
     pool = question.pool
     larger = [
         gpu
         for gpu in gpus
         if gpu.vendor == pool.gpu.vendor and gpu.memory_bytes > pool.gpu_memory_bytes * 1.1
     ]
-    for gpu in sorted(larger, key=lambda gpu: (gpu.memory_bytes, gpu.name))[:12:4]:
+    for gpu in sorted(larger, key=lambda gpu: (gpu.memory_bytes, gpu.name)):
         yield Change(
             paths={"gpuPool.gpu": gpu.name},
             apply=lambda q, gpu=gpu: replace(q, pool=_with_gpu(q.pool, gpu)),  # type: ignore[misc]

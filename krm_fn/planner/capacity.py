@@ -11,7 +11,7 @@ from krm_fn.errors import Result, error
 from krm_fn.planner import layouts
 from krm_fn.planner.load import UTILISATION, Load, replica_load, replicas_for
 from krm_fn.planner.performance import estimate
-from krm_fn.planner.plan import Estimate, Parallelism, Plan, Question, Reason, Workload
+from krm_fn.planner.plan import Estimate, Parallelism, Plan, PoolShape, Question, Reason, Workload
 from krm_fn.planner.serving import Fitted, fitted
 from krm_fn.units import gib
 
@@ -48,10 +48,11 @@ def plans(questions: Sequence[Question]) -> tuple[Plan, ...]:
     shared = [layout for layout in tables[0] if all(_usable(t.get(layout)) for t in tables)]
     chosen: list[Candidate | None]
     if shared:
-        best = min(shared, key=lambda layout: _preference([t[layout] for t in tables]))
+        pool = questions[0].pool
+        best = min(shared, key=lambda layout: _preference(pool, [t[layout] for t in tables]))
         chosen = [table[best] for table in tables]
     else:
-        chosen = [_best(table.values()) for table in tables]
+        chosen = [_best(questions[0].pool, table.values()) for table in tables]
     return tuple(_plan(q, c) for q, c in zip(questions, chosen, strict=True))
 
 
@@ -85,18 +86,25 @@ def _usable(found: Candidate | None) -> bool:
     return found is not None and found.works
 
 
-def _preference(rows: Iterable[Candidate]) -> tuple[int, int, int]:
-    """Fewest GPUs for the load, then the smallest replica, then the fewest pipeline stages."""
+def _preference(pool: PoolShape, rows: Iterable[Candidate]) -> tuple[bool, float, int]:
+    """No pipeline (nothing measured stands behind one), fewest GPUs for the load, fewest idle."""
     rows = list(rows)
-    return max(c.gpus for c in rows), rows[0].layout.gpus, rows[0].layout.pipeline
+    layout = rows[0].layout
+    return layout.pipeline > 1, max(_occupied(pool, row) for row in rows), -layout.gpus
 
 
-def _best(rows: Iterable[Candidate]) -> Candidate | None:
+def _occupied(pool: PoolShape, row: Candidate) -> float:
+    """GPUs that the replicas keep from others, with the part of a node that no replica can use."""
+    node = min(pool.gpus_per_node, pool.share)
+    return row.replicas * node / (node // row.layout.gpus)
+
+
+def _best(pool: PoolShape, rows: Iterable[Candidate]) -> Candidate | None:
     """The best that works; else the one that comes nearest, for its figures."""
     rows = list(rows)
     working = [c for c in rows if c.works]
     if working:
-        return min(working, key=lambda c: _preference([c]))
+        return min(working, key=lambda c: _preference(pool, [c]))
     nearest = sorted(rows, key=lambda c: (c.load is None, -c.fitted.memory.kv_cache_bytes))
     return nearest[0] if nearest else None
 
@@ -136,7 +144,7 @@ def _asked(question: Question) -> Parallelism:
 
 def _estimate(question: Question, found: Candidate) -> Estimate | None:
     """Speed of one replica at its part of the stated load, else at the most it carries."""
-    if found.load is None:
+    if found.load is None or layouts.conflicts(question, found.layout):
         return None
     workload = question.workload
     if not workload.concurrency and not workload.requests_per_second:

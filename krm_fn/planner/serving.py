@@ -13,9 +13,9 @@ from krm_fn.units import GIB
 CONTEXT_FACTOR = 4
 """An unstated context is never below four mean requests (design decision 4)."""
 CONTEXT_STEP = 1024
-MAX_BATCH = 256
-"""Most sequences we plan for in one batch: above it the step time grows without more tokens/s on
-one GPU, and the sampler's warm-up needs memory per sequence (vllm-0042, vllm-0043)."""
+USUAL_BATCH, MOST_BATCH = 256, 1024
+"""Sequences in one batch: 256 unless more are asked for, because the sampler's warm-up needs memory
+for each (vllm-0042, vllm-0043); 1024 is the most that either engine chooses by itself."""
 LARGE_GPU_BYTES = 70 * GIB
 FLOAT16_BELOW = (8, 0)
 """GPUs below compute capability 8.0 have no bfloat16."""
@@ -49,7 +49,7 @@ def _first(question: Question, layout: Parallelism) -> Serving:
     """Everything but context and batch, which need the memory left by the rest."""
     stated, engine = question.stated, question.engine
     least = least_context(question)
-    seats = stated.max_num_seqs or MAX_BATCH
+    seats = stated.max_num_seqs or _most_batch(question)
     base = Serving(
         max_model_len=stated.max_model_len or least,
         max_num_seqs=seats,
@@ -88,14 +88,20 @@ def _context(question: Question, layout: Parallelism, serving: Serving) -> int:
     return max(least, stepped)
 
 
+def _most_batch(question: Question) -> int:
+    """The usual batch, or the stated users in steps of 8 where they are more."""
+    users = -(-(question.workload.concurrency or 0) // 8) * 8
+    return min(MOST_BATCH, max(USUAL_BATCH, users))
+
+
 def _batch(question: Question, layout: Parallelism, serving: Serving) -> int:
-    """Stated, or as many mean requests as the KV cache holds, 1 to 256, in steps of 8."""
+    """Stated, or as many mean requests as the KV cache holds, in steps of 8."""
     if question.stated.max_num_seqs:
         return question.stated.max_num_seqs
     mean = question.workload.input_tokens + question.workload.output_tokens
     held = int(memory.kv_concurrency(question, layout, serving, mean))
     stepped = held // 8 * 8 if held >= 8 else held
-    return min(MAX_BATCH, max(1, stepped))
+    return min(_most_batch(question), max(1, stepped))
 
 
 def _reasons(question: Question, serving: Serving, budget: MemoryBudget) -> tuple[Reason, ...]:
@@ -111,7 +117,8 @@ def _reasons(question: Question, serving: Serving, budget: MemoryBudget) -> tupl
             "serving.maxNumSeqs",
             stated.max_num_seqs,
             serving.max_num_seqs,
-            f"requests of {mean} tokens that the KV cache holds at once, at most {MAX_BATCH}",
+            f"requests of {mean} tokens that the KV cache holds at once, "
+            f"at most {_most_batch(question)}",
         ),
         (
             "serving.maxNumBatchedTokens",
