@@ -117,8 +117,7 @@ def _reasons(question: Question, serving: Serving, budget: MemoryBudget) -> tupl
             "serving.maxNumSeqs",
             stated.max_num_seqs,
             serving.max_num_seqs,
-            f"requests of {mean} tokens that the KV cache holds at once, "
-            f"at most {_most_batch(question)}",
+            f"requests of {mean} tokens that fit at once, at most {_most_batch(question)}",
         ),
         (
             "serving.maxNumBatchedTokens",
