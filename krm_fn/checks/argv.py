@@ -3,26 +3,29 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from krm_fn.checks.base import Check, Context
-from krm_fn.checks.reading import listing
-from krm_fn.checks.view import Container
+from krm_fn.checks.reading import listing, reference
+from krm_fn.checks.view import Container, running
+from krm_fn.engines.argv import argv_faults
+from krm_fn.engines.versions import TABLED
 from krm_fn.errors import Result
 
 _SPACED = re.compile(r"--?[A-Za-z][\w.-]*\s.*", re.DOTALL)
 _EMPTY = re.compile(r"--?[A-Za-z][\w.-]*=\s*")
 _FLAG = re.compile(r"--[A-Za-z][\w.-]*")
-_REPEATED = {"--middleware"}  # flags of engines that append
 
 
 def _rule(context: Context) -> Iterator[Result]:
     for container in context.containers:
-        for index, (key, token) in enumerate(container.argv):
+        program = str(next(iter(listing(container.node, "command")), ""))
+        if any(space in program for space in " \n\t"):
+            yield container.fault(f'must start with a program; has "{program}"', "command")
+        for key, token in container.argv:
             for message in _faults(token):
                 yield container.fault(message, key, current=token, proposed=_split(token))
-            if token == "" and index:
-                yield container.fault("must not have an empty element", key, current=token)
     for container in context.servers:
         yield from _asked(container, context)
 
@@ -32,6 +35,8 @@ def _faults(token: Any) -> Iterator[str]:
         yield f"must be strings; has the {type(token).__name__} {token}"
     elif _SPACED.fullmatch(token):
         yield f'must have one element per token; has "{token}"'
+    elif not token:
+        yield "must not have an empty element"
     elif _EMPTY.fullmatch(token):
         yield f'must not have a flag without its value; has "{token}"'
     elif token != token.strip() and "\n" not in token:
@@ -44,14 +49,20 @@ def _split(token: Any) -> Any:
 
 
 def _asked(container: Container, context: Context) -> Iterator[Result]:
-    names = (_FLAG.match(str(token)) for _, token in container.argv)
-    for name, count in Counter(match[0] for match in names if match).items():
-        if count > 1 and name not in _REPEATED:
-            yield container.fault(f"must state {name} once; has it {count} times", "args")
-    if context.argv_faults:
-        command, args = (listing(container.node, key) for key in ("command", "args"))
-        for message in context.argv_faults(command, args):
-            yield container.fault(message, "args")
+    """What the engine's own parser would say; an engine without tables may state a flag once."""
+    engine, version = running(container, context.server)
+    args = listing(container.node, "args")
+    if engine in TABLED and not any(any(_faults(token)) for _, token in container.argv):
+        for result in argv_faults(engine, version, args, container.way("args")):
+            if context.server and result.severity != "error":
+                continue  # said of the user's own field already
+            message = f"must be what {engine} {version} takes: {result.message}"
+            yield replace(result, message=message, resource=reference(container.manifest))
+    elif engine not in TABLED:
+        names = (_FLAG.match(str(token)) for token in args)
+        for name, count in Counter(match[0] for match in names if match).items():
+            if count > 1:
+                yield container.fault(f"must state {name} once; has it {count} times", "args")
 
 
 CHECK = Check(name="argv", defects=(3, 4, 5, 21), rule=_rule)

@@ -63,7 +63,7 @@ class Context:
 
     All facts may be missing (`krm-fn validate DIR`); checks then hold what the objects imply.
     `external` = (kind, name) of objects that others provide; None = unknown, so that a missing one
-    is a warning. `argv_faults(command, args)` asks an engine about an argv.
+    is a warning.
     """
 
     objects: tuple[Manifest, ...]
@@ -73,7 +73,6 @@ class Context:
     profile: Profile = "restricted"
     floating_tags: bool = False
     external: frozenset[tuple[str, str]] | None = None
-    argv_faults: Callable[[Sequence[str], Sequence[str]], Iterable[str]] | None = None
 
     @cached_property
     def pods(self) -> tuple[Pod, ...]:

@@ -17,11 +17,11 @@ def _rule(context: Context) -> Iterator[Result]:
     for name in ("max_model_len", "max_num_seqs", "max_num_batched_tokens"):
         value = getattr(plan.serving, name)
         if value <= 0:
-            yield error(f"must be positive; is {value}", f"serving.{name}", current=value)
+            yield error(f"must be positive; is {value}", f"plan.serving.{name}", current=value)
     fraction = plan.serving.memory_fraction
     if not 0 < fraction < 1:
         message = f"must be between 0 and 1; is {fraction}"
-        yield error(message, "serving.memory_fraction", current=fraction)
+        yield error(message, "plan.serving.memory_fraction", current=fraction)
 
 
 def _adds_up(plan: Plan) -> Iterator[Result]:
@@ -36,10 +36,10 @@ def _adds_up(plan: Plan) -> Iterator[Result]:
     for used, limit, name in sums:
         if used > limit:
             message = f"must be in {name}, {gib(limit)} on each GPU; takes {gib(used)}"
-            yield error(message, "memory", current=used, proposed=limit)
+            yield error(message, "plan.memory", current=used, proposed=limit)
     if not plan.feasible or not memory.fits:
         message = f"must hold one request of {plan.serving.max_model_len} tokens"
-        yield error(message, "memory.max_concurrency", current=memory.max_concurrency)
+        yield error(message, "plan.memory.max_concurrency", current=memory.max_concurrency)
 
 
 def _holds_all(plan: Plan) -> bool:

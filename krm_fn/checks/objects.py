@@ -41,15 +41,23 @@ def _identity(root: Spot, seen: set[tuple[str | None, ...]]) -> Iterator[Result]
 def _shared(root: Spot) -> Iterator[Result]:
     """A map or list that stands in two places would be a YAML alias, which kustomize refuses."""
     seen: set[int] = set()
-    todo: list[tuple[str, Any]] = [("", root.node)]
+    todo: list[Any] = [root.node]
     while todo:
-        path, node = todo.pop()
+        node = todo.pop()
         if node and id(node) in seen:
-            yield root.fault("must be a value of its own, not one in two places", path[1:])
-            continue
-        seen.add(id(node))
-        items = node.items() if isinstance(node, dict) else enumerate(node)
-        todo += [(f"{path}.{key}", x) for key, x in items if isinstance(x, (dict, list))]
+            at = ", ".join(_ways(root.node, node, ""))
+            yield root.fault(f"must not have one value in two places: {at}")
+        elif isinstance(node, (dict, list)):
+            seen.add(id(node))
+            todo += node.values() if isinstance(node, dict) else node
+
+
+def _ways(node: Any, wanted: Any, path: str) -> Iterator[str]:
+    if node is wanted:
+        yield path
+    elif isinstance(node, (dict, list)):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _ways(value, wanted, f"{path}.{key}" if path else str(key))
 
 
 CHECK = Check(name="objects", defects=(34,), rule=_rule)

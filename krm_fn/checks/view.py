@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import Any
 
 from krm_fn.checks.reading import amount, count, is_gpu, listing, mapping, reference
+from krm_fn.engines.base import Server
 from krm_fn.errors import Result, Severity
 from krm_fn.krm.item import Manifest
 
+_ENGINE_IMAGE = re.compile(r"(?:(vllm)-openai[a-z-]*|(sglang)):v(\d+\.\d+\.\d+(?:\.post\d+)?)")
 _FLAG = re.compile(r"(--?[A-Za-z][\w.-]*)(?:=(.*))?", re.DOTALL)
 
 
@@ -157,3 +159,11 @@ class Container(Spot):
         """The volume that holds a path."""
         mount = self.mount(path)
         return self.pod.volumes.get(str(mount.value("name"))) if mount else None
+
+
+def running(container: Container, server: Server | None) -> tuple[str, str]:
+    """Engine and version, as the server says or as the image is called; "" where unknown."""
+    if server:
+        return server.engine, server.version.removeprefix("v")
+    match = _ENGINE_IMAGE.search(str(container.value("image")))
+    return (match[1] or match[2], match[3]) if match else ("", "")
