@@ -1,12 +1,13 @@
 """From plans to the target's input: what each variant runs, where, how many and how carefully."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from krm_fn.api.v1alpha1 import LLMService
 from krm_fn.catalog import platforms
 from krm_fn.engines import Server
 from krm_fn.errors import Result, info, warning
-from krm_fn.function.facts import Facts, VariantFacts
+from krm_fn.function.facts import Facts, VariantFacts, default_mock
 from krm_fn.function.facts import placement as facts_placement
 from krm_fn.function.launches import launch
 from krm_fn.function.questions import question
@@ -56,7 +57,11 @@ def target_service(facts: Facts, plans: Mapping[str, Plan]) -> Service:
 
 
 def target_variants(facts: Facts, plans: Mapping[str, Plan]) -> tuple[Variant, ...]:
-    return tuple(target_variant(facts, variant, plans) for variant in facts.variants)
+    """All variants asked for, and the mock, because base is the mock."""
+    found = tuple(target_variant(facts, variant, plans) for variant in facts.variants)
+    if any(variant.plan is None for variant in found):
+        return found
+    return (*found, replace(target_variant(facts, default_mock(), plans), only_base=True))
 
 
 def target_variant(facts: Facts, variant: VariantFacts, plans: Mapping[str, Plan]) -> Variant:

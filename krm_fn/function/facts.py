@@ -298,6 +298,19 @@ def _variant(name: str, spec: VariantSpec, gpu: Gpu | None) -> Found:
     return Found(value=value, results=(*faults, *more))
 
 
+def default_mock() -> VariantFacts:
+    """The mock that base is, where nobody asked for one."""
+    engine = ENGINES["mock"]
+    return VariantFacts(
+        name=engine.name,
+        engine=engine,
+        version=engine.newest,
+        image=engine.default_image(engine.newest),
+        image_row=None,
+        spec=VariantSpec(),
+    )
+
+
 def _unknown_engine(field: str, name: str, named: str | None) -> Result:
     hint = near(name, list(ENGINES))
     more = "" if named else "; a variant of another name states its `engine`"

@@ -44,6 +44,7 @@ class Service:
 class Variant:
     """One engine of the service and where, how many and how carefully its pods run.
 
+    `only_base` = nobody asked for it: it is what the overlays stand on, and nothing more.
     `plan` is for targets that need its layout; None = no GPU plan (the mock). `prefetch` = what
     fills a shared cache before the engines start.
     """
@@ -55,6 +56,7 @@ class Variant:
     scaling: Scaling = field(default_factory=Scaling)
     rollout: Rollout = field(default_factory=Rollout)
     prefetch: Prefetch | None = None
+    only_base: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,9 +29,10 @@ from krm_fn.targets.kustomize import tree
 
 
 def render(service: Service, variants: Sequence[Variant]) -> Rendering:
-    """All variants; the base of the tree is the first one without GPUs."""
-    flat = {variant.name: tuple(objects(service, variant)) for variant in variants}
-    return Rendering(flat=flat, tree=tree(base_name(variants), flat))
+    """The variants asked for; the base of the tree is the first one without GPUs, asked or not."""
+    found = {variant.name: tuple(objects(service, variant)) for variant in variants}
+    flat = {variant.name: found[variant.name] for variant in variants if not variant.only_base}
+    return Rendering(flat=flat, tree=tree(found[base_name(variants)], flat))
 
 
 def base_name(variants: Sequence[Variant]) -> str:

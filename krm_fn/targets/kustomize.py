@@ -12,11 +12,11 @@ NAME_LABEL = "app.kubernetes.io/name"
 Key = tuple[str, str, str]
 
 
-def tree(base: str, flat: Mapping[str, Sequence[Manifest]]) -> tuple[Document, ...]:
-    """`base/` has the objects of the variant `base`; an overlay what differs, or just its name."""
-    documents = [*_folder("base", flat[base], resources=(), patches=())]
+def tree(base: Sequence[Manifest], flat: Mapping[str, Sequence[Manifest]]) -> tuple[Document, ...]:
+    """`base/` has the objects of the base; an overlay what differs, or just its name."""
+    documents = [*_folder("base", base, resources=(), patches=())]
     for name, objects in flat.items():
-        documents += overlay(f"overlays/{name}", flat[base], objects)
+        documents += overlay(f"overlays/{name}", base, objects)
     return tuple(documents)
 
 
