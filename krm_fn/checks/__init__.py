@@ -1,8 +1,8 @@
 """Rules about our own output, run on the final objects of a variant before anything is emitted.
 
 One file is one rule: `CHECK`, a name, the defects it catches, a function `Context -> Results`. It
-imports `base` and `view`, never another rule. No YAML, no clock, no file. A new rule is its file,
-its line in `CHECKS` and a bad input `tests/checks/bad/<rule>-<defect>.yaml`.
+imports `base`, `pods`, `view` and `reading`, never another rule. No YAML, no clock, no file. A new
+rule is its file, its line in `CHECKS` and a bad input `tests/checks/bad/<rule>-<defect>.yaml`.
 
 Defects are the numbered regression list of the systems that came before:
 

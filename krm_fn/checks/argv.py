@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Container, running
 from krm_fn.checks.reading import listing, reference
-from krm_fn.checks.view import Container, running
 from krm_fn.engines.argv import argv_faults
 from krm_fn.engines.versions import TABLED
 from krm_fn.errors import Result

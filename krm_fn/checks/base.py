@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from krm_fn.checks.autoscaler import SCALERS, Autoscaler, autoscaler
+from krm_fn.checks.pods import Container, Pod, running
 from krm_fn.checks.reading import dig, mapping, reference
-from krm_fn.checks.view import Container, Pod, Spot
+from krm_fn.checks.view import Spot
 from krm_fn.engines.base import Server
 from krm_fn.errors import Result, Severity
 from krm_fn.krm.item import Manifest
@@ -84,9 +85,9 @@ class Context:
 
     @cached_property
     def servers(self) -> tuple[Container, ...]:
-        """The engines: containers called `server` that run for ever."""
-        running = (one for one in self.containers if one.pod.kind not in ("Job", "CronJob"))
-        return tuple(one for one in running if one.name == "server" and not one.init)
+        """The engines: containers called `server`, or of an engine's image, that run for ever."""
+        lasting = (one for one in self.containers if one.pod.kind not in ("Job", "CronJob"))
+        return tuple(one for one in lasting if not one.init and _is_server(one))
 
     @cached_property
     def autoscalers(self) -> tuple[Autoscaler, ...]:
@@ -138,6 +139,10 @@ def _pods(manifest: Manifest) -> Iterator[Pod]:
         template = root.at(*path) if path else root
         if template.node:
             yield Pod(manifest, template.at("spec"), template.at("metadata"))
+
+
+def _is_server(container: Container) -> bool:
+    return container.name == "server" or bool(running(container, None)[0])
 
 
 def _name(spot: Spot) -> tuple[Any, Any]:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from krm_fn.checks.base import Check, Context, Pool
+from krm_fn.checks.pods import Pod
 from krm_fn.checks.reading import dig
-from krm_fn.checks.view import Pod, Spot
+from krm_fn.checks.view import Spot
 from krm_fn.errors import Result
 
 

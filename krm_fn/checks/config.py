@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Pod
 from krm_fn.checks.reading import dig, mapping
-from krm_fn.checks.view import Pod
 from krm_fn.errors import Result
 from krm_fn.resources.config import ANNOTATION, config_annotations
 from krm_fn.resources.metadata import MANAGED_BY

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from krm_fn.checks.base import Check, Context
-from krm_fn.checks.view import Container, Spot
+from krm_fn.checks.pods import Container
+from krm_fn.checks.view import Spot
 from krm_fn.errors import Result
 
 _NAMED = re.compile(

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Container
 from krm_fn.checks.reading import mapping
-from krm_fn.checks.view import Container, Spot
+from krm_fn.checks.view import Spot
 from krm_fn.engines.base import Server
 from krm_fn.errors import Result
 

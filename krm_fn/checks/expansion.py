@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Container
 from krm_fn.checks.reading import dig, listing, mapping
-from krm_fn.checks.view import Container, Spot
+from krm_fn.checks.view import Spot
 from krm_fn.errors import Result
 
 _VARIABLE = re.compile(r"(?<!\$)\$\(([A-Z_][A-Z0-9_]*)\)")

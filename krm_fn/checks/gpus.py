@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Container, Pod
 from krm_fn.checks.reading import dig, is_gpu, mapping
-from krm_fn.checks.view import Container, Pod
 from krm_fn.errors import Result
 
 _CPU_IMAGES = ("inference-sim", "-cpu")

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Pod
 from krm_fn.checks.reading import mapping
-from krm_fn.checks.view import Pod, Spot
+from krm_fn.checks.view import Spot
 from krm_fn.errors import Result
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")

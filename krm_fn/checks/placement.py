@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Pod
 from krm_fn.checks.reading import dig, is_gpu, listing, mapping
-from krm_fn.checks.view import Pod
 from krm_fn.errors import Result
 from krm_fn.krm.item import Manifest
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from krm_fn.checks.base import Check, Context
-from krm_fn.checks.view import Container
+from krm_fn.checks.pods import Container
 from krm_fn.errors import Result
 from krm_fn.planner.plan import Plan
 

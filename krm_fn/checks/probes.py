@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from krm_fn.checks.base import Check, Context
-from krm_fn.checks.view import Container, Spot
+from krm_fn.checks.pods import Container
+from krm_fn.checks.view import Spot
 from krm_fn.errors import Result
 
 _ASKING = ("exec", "grpc", "httpGet", "tcpSocket")

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Container, Pod
 from krm_fn.checks.reading import dig, mapping
-from krm_fn.checks.view import Container, Pod, Spot
+from krm_fn.checks.view import Spot
 from krm_fn.errors import Result
 
 _VOLUMES = {  # source -> key of the name, kind

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from krm_fn.checks.autoscaler import Autoscaler
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Pod
 from krm_fn.checks.reading import listing, mapping, reference
-from krm_fn.checks.view import Pod
 from krm_fn.errors import Result
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Container, Pod
 from krm_fn.checks.reading import dig, listing, mapping
-from krm_fn.checks.view import Container, Pod
 from krm_fn.errors import Result
 
 _HOST = ("hostNetwork", "hostPID", "hostIPC")

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Pod
 from krm_fn.checks.reading import reference
-from krm_fn.checks.view import Pod, Spot
+from krm_fn.checks.view import Spot
 from krm_fn.errors import Result
 
 _OWNERS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")

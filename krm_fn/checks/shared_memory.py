@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Container
 from krm_fn.checks.reading import amount, mapping
-from krm_fn.checks.view import Container
 from krm_fn.errors import Result
 from krm_fn.units import quantity
 

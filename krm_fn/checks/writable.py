@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from krm_fn.checks.base import Check, Context
+from krm_fn.checks.pods import Container
 from krm_fn.checks.reading import dig
-from krm_fn.checks.view import Container
 from krm_fn.errors import Result
 
 _FOLDERS = ("HOME", "TMPDIR", "_HOME", "_ROOT", "_CACHE", "_CACHE_DIR", "_CACHE_PATH")
