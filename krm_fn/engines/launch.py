@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from krm_fn.engines.base import Server
+from krm_fn.engines.base import Metric, Server
 from krm_fn.planner.host import HostNeeds, SharedMemory
 from krm_fn.planner.limits import EngineLimits
 from krm_fn.planner.plan import Plan, Question
@@ -68,3 +68,20 @@ class Engine:
 
     def default_image(self, version: str) -> str:
         return f"{self.image}:v{version}"
+
+
+def load_metrics(launch: Launch, *, waiting: str, running: str) -> tuple[Metric, ...]:
+    """Scale on requests that wait; and on requests that run, before the planned batch is full."""
+    concurrency = launch.plan.estimate.concurrency if launch.plan.estimate else 1
+    return (
+        Metric(
+            name=waiting,
+            target=max(1, concurrency // 10),
+            because="a tenth of the planned concurrency may wait",
+        ),
+        Metric(
+            name=running,
+            target=max(1, concurrency),
+            because="the planned concurrency of one replica",
+        ),
+    )

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from krm_fn.engines.base import Probe, Server
-from krm_fn.engines.launch import Engine, Launch
+from krm_fn.engines.launch import Engine, Launch, load_metrics
 from krm_fn.planner.host import SharedMemory
 from krm_fn.planner.load import mock_latencies
 from krm_fn.units import MIB
@@ -40,6 +40,9 @@ def server(launch: Launch) -> Server:
             path="/health/ready", period_seconds=5, timeout_seconds=2, failure_threshold=3
         ),
         liveness=Probe(path="/health", period_seconds=10, timeout_seconds=5, failure_threshold=6),
+        metrics=load_metrics(
+            launch, waiting="vllm:num_requests_waiting", running="vllm:num_requests_running"
+        ),
         user=NOBODY if launch.user is not None else None,
         group=NOBODY if launch.user is not None else None,
         read_only_root=True,

@@ -4,8 +4,8 @@ Facts: SGLang wheels 0.4.9 to 0.5.23 (`srt/server_args.py`, `srt/entrypoints/htt
 """
 
 from krm_fn.engines import versions
-from krm_fn.engines.base import Metric, Probe, Server
-from krm_fn.engines.launch import Engine, Launch
+from krm_fn.engines.base import Probe, Server
+from krm_fn.engines.launch import Engine, Launch, load_metrics
 from krm_fn.engines.sglang_memory import limits
 from krm_fn.planner.host import SharedMemory
 from krm_fn.units import GIB
@@ -63,7 +63,9 @@ def server(launch: Launch) -> Server:
         startup=_generating(period=10, failures=host.startup_seconds // 10),
         readiness=_readiness(launch),
         liveness=_generating(period=30, failures=4),
-        metrics=_metrics(launch),
+        metrics=load_metrics(
+            launch, waiting="sglang:num_queue_reqs", running="sglang:num_running_reqs"
+        ),
         gpus=launch.plan.gpus_per_replica,
         user=user,
         group=0 if user is not None else None,
@@ -163,22 +165,6 @@ def _readiness(launch: Launch) -> Probe:
     if versions.at_least(launch.version, READY_SINCE):
         return Probe(path="/ready", period_seconds=5, timeout_seconds=3, failure_threshold=3)
     return Probe(path=HEALTH, period_seconds=15, timeout_seconds=25, failure_threshold=3)
-
-
-def _metrics(launch: Launch) -> tuple[Metric, ...]:
-    concurrency = launch.plan.estimate.concurrency if launch.plan.estimate else 1
-    return (
-        Metric(
-            name="sglang:num_queue_reqs",
-            target=max(1, concurrency // 10),
-            because="a tenth of the planned concurrency may wait",
-        ),
-        Metric(
-            name="sglang:num_running_reqs",
-            target=max(1, concurrency),
-            because="the planned concurrency of one replica",
-        ),
-    )
 
 
 ENGINE = Engine(

@@ -4,8 +4,8 @@ Facts: vLLM sdists 0.9 to 0.33 (`docker/Dockerfile`, `vllm/engine/arg_utils.py`,
 """
 
 from krm_fn.engines import versions
-from krm_fn.engines.base import Metric, Probe, Server
-from krm_fn.engines.launch import Engine, Launch
+from krm_fn.engines.base import Probe, Server
+from krm_fn.engines.launch import Engine, Launch, load_metrics
 from krm_fn.engines.vllm_memory import limits
 from krm_fn.planner.host import SharedMemory
 from krm_fn.units import GIB
@@ -54,7 +54,9 @@ def server(launch: Launch) -> Server:
         readiness=Probe(path=HEALTH, period_seconds=5, timeout_seconds=2, failure_threshold=3),
         # a busy engine answers late: 60 s of silence before it is killed
         liveness=Probe(path=HEALTH, period_seconds=15, timeout_seconds=10, failure_threshold=6),
-        metrics=_metrics(launch),
+        metrics=load_metrics(
+            launch, waiting="vllm:num_requests_waiting", running="vllm:num_requests_running"
+        ),
         gpus=launch.plan.gpus_per_replica,
         user=launch.user,
         group=0 if launch.user is not None else None,
@@ -159,23 +161,6 @@ def _secret_env(launch: Launch) -> tuple[tuple[str, str, str, bool], ...]:
 
 def _startup_probe(seconds: int) -> Probe:
     return Probe(path=HEALTH, period_seconds=10, timeout_seconds=5, failure_threshold=seconds // 10)
-
-
-def _metrics(launch: Launch) -> tuple[Metric, ...]:
-    """Scale on requests that wait; and on requests that run, before the planned batch is full."""
-    concurrency = launch.plan.estimate.concurrency if launch.plan.estimate else 1
-    return (
-        Metric(
-            name="vllm:num_requests_waiting",
-            target=max(1, concurrency // 10),
-            because="a tenth of the planned concurrency may wait",
-        ),
-        Metric(
-            name="vllm:num_requests_running",
-            target=max(1, concurrency),
-            because="the planned concurrency of one replica",
-        ),
-    )
 
 
 ENGINE = Engine(
