@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from krm_fn.api.v1alpha1 import GPUPool, LLMService, ModelCard
+from krm_fn.api.v1alpha1 import GROUP_VERSION, GPUPool, LLMService, ModelCard
 
 
 def json_schema() -> dict[str, Any]:
@@ -12,6 +12,13 @@ def json_schema() -> dict[str, Any]:
     schema = TypeAdapter(LLMService | GPUPool | ModelCard).json_schema(by_alias=True)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "krm-fn.dev/v1alpha1",
-        **schema,
+        "title": GROUP_VERSION,
+        **_untitled(schema),
     }
+
+
+def _untitled(node: Any) -> Any:
+    """Without the titles that pydantic makes of names: editors show the names already."""
+    if isinstance(node, dict):
+        return {k: _untitled(v) for k, v in node.items() if k != "title" or isinstance(v, dict)}
+    return [_untitled(item) for item in node] if isinstance(node, list) else node

@@ -86,11 +86,14 @@ def _usable(found: Candidate | None) -> bool:
     return found is not None and found.works
 
 
-def _preference(pool: PoolShape, rows: Iterable[Candidate]) -> tuple[bool, float, int]:
-    """No pipeline (nothing measured stands behind one), fewest GPUs for the load, fewest idle."""
+def _preference(pool: PoolShape, rows: Iterable[Candidate]) -> tuple[bool, float, float, int]:
+    """No pipeline (nothing measured stands behind one), fewest GPUs for the load, fewest of them
+    idle, then the smallest replica: bandwidth use falls with the tensor size.
+    """
     rows = list(rows)
     layout = rows[0].layout
-    return layout.pipeline > 1, max(_occupied(pool, row) for row in rows), -layout.gpus
+    taken = max(_occupied(pool, row) for row in rows)
+    return layout.pipeline > 1, taken, taken - max(row.gpus for row in rows), layout.gpus
 
 
 def _occupied(pool: PoolShape, row: Candidate) -> float:
