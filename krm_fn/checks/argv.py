@@ -35,8 +35,6 @@ def _faults(token: Any) -> Iterator[str]:
         yield f"must be strings; has the {type(token).__name__} {token}"
     elif _SPACED.fullmatch(token):
         yield f'must have one element per token; has "{token}"'
-    elif not token:
-        yield "must not have an empty element"
     elif _EMPTY.fullmatch(token):
         yield f'must not have a flag without its value; has "{token}"'
     elif token != token.strip() and "\n" not in token:
@@ -52,6 +50,8 @@ def _asked(container: Container, context: Context) -> Iterator[Result]:
     """What the engine's own parser would say; an engine without tables may state a flag once."""
     engine, version = running(container, context.server)
     args = listing(container.node, "args")
+    if "" in args:
+        yield container.fault("must not have an empty element", "args", current="")
     if engine in TABLED and not any(any(_faults(token)) for _, token in container.argv):
         for result in argv_faults(engine, version, args, container.way("args")):
             if context.server and result.severity != "error":

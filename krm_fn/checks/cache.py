@@ -42,11 +42,18 @@ def _kept(container: Container, path: str, size: int, context: Context) -> Itera
     if volume is None:
         message = f"must mount a volume for {path}: the weights would fill the container's layer"
         yield container.fault(message, "volumeMounts")
-    elif volume.node.get("emptyDir") is not None and size >= _BIG_BYTES:
-        message = f"must be a claim: an emptyDir downloads {gib(size)} again with every pod"
-        yield volume.fault(message, "emptyDir", proposed={"ephemeral": {"volumeClaimTemplate": {}}})
+    elif volume.node.get("emptyDir") is not None:
+        yield from _on_the_node(volume, size)
     else:
         yield from _large_enough(_claim(volume, container, context), size)
+
+
+def _on_the_node(volume: Spot, size: int) -> Iterator[Result]:
+    """The node's disk will do for big weights if it was asked for them (the limit counts it)."""
+    limit = dig(volume.node, "emptyDir", "sizeLimit")
+    if size >= _BIG_BYTES and (amount("storage", limit) or 0) < size:
+        message = f"must be a claim, or have a sizeLimit of {gib(size)}; is {limit or 'absent'}"
+        yield volume.fault(message, "emptyDir", current=limit, proposed=quantity(size))
 
 
 def _claim(volume: Spot, container: Container, context: Context) -> Spot | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from krm_fn.checks.base import Check, Context
-from krm_fn.errors import Result
+from krm_fn.errors import Result, Severity
 
 _REFERENCE = re.compile(
     r"(?P<name>(?:(?:localhost|[A-Za-z0-9-]+(?=[.:])[A-Za-z0-9.-]*)(?::\d+)?/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -20,11 +20,15 @@ _FLOATING = ("latest", "nightly", "main", "dev")
 def _rule(context: Context) -> Iterator[Result]:
     for container in context.containers:
         image = container.value("image")
-        for message in _faults(str(image or ""), floating=context.floating_tags):
+        for message in _faults(str(image or "")):
             yield container.fault(message, "image", current=image)
+        if not context.floating_tags and _floats(str(image)):
+            message = "must be pinned, its tag moves; set allowFloatingTag to allow it"
+            severity: Severity = "error" if context.server else "warning"
+            yield container.fault(message, "image", current=image, severity=severity)
 
 
-def _faults(image: str, *, floating: bool) -> Iterator[str]:
+def _faults(image: str) -> Iterator[str]:
     match = _REFERENCE.fullmatch(image)
     if _PLACEHOLDER.search(image):
         yield f'must be a real image, not the placeholder "{image}"'
@@ -32,8 +36,11 @@ def _faults(image: str, *, floating: bool) -> Iterator[str]:
         yield f'must be a valid image reference, in lower case; is "{image}"'
     elif not match["digest"] and not match["tag"]:
         yield f'must have a tag or a digest; is "{image}"'
-    elif not match["digest"] and match["tag"] in _FLOATING and not floating:
-        yield f'must be pinned: the tag "{match["tag"]}" moves; set allowFloatingTag to allow it'
+
+
+def _floats(image: str) -> bool:
+    match = _REFERENCE.fullmatch(image)
+    return bool(match and not match["digest"] and match["tag"] in _FLOATING)
 
 
 CHECK = Check(name="images", defects=(11,), rule=_rule)
