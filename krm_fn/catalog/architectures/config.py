@@ -108,7 +108,7 @@ _NOT_SHAPE = re.compile(
     r"max_window|logits_to_keep|norm_size|group_size|layer_scale|pad_|img_size|image_size|"
     r"attention_chunk|^sliding_window|residual|num_labels|moe_layer_start|sampl|n_group|"
     r"query_pre_attn|hidden_size_per_layer|swiglu|mrope|dynamic|_eps|max_length|mscale|"
-    r"intermediate_size_mlp|mtp_layers|time_step|num_hash)"
+    r"intermediate_size_mlp|mtp_layers|time_step|num_hash|spatial_merge|word_embed_proj)"
 )
 
 
