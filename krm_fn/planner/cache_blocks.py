@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from krm_fn.catalog.rows import Gpu
+from krm_fn.planner.cache_packed import packed
 from krm_fn.planner.kv_cache import CacheSpec
 from krm_fn.planner.limits import CacheRules, EngineLimits
 
@@ -115,6 +116,8 @@ def grouped(
             buckets.setdefault(spec, []).append(position)
     if not buckets:
         return ()
+    if any(spec.block for spec in buckets):
+        return tuple(packed_group(parts) for parts in packed(buckets))
     size = hybrid_block_tokens(buckets, tokens, rules)
     if not rules.hybrid:
         buckets = promoted(buckets)
@@ -144,7 +147,24 @@ def same_kind(buckets: dict[CacheSpec, list[int]]) -> bool:
 
 
 def page(spec: CacheSpec, size: int) -> int:
-    return spec.state_bytes if spec.kind == "state" else spec.token_bytes * size
+    """Bytes of one block of one layer: a state, or ceil(tokens / ratio) entries, aligned."""
+    if spec.kind == "state":
+        return spec.state_bytes
+    entries = -(-size // spec.ratio) * spec.token_bytes
+    return -(-entries // spec.align) * spec.align
+
+
+def packed_group(parts: tuple[tuple[CacheSpec, tuple[int, ...]], ...]) -> Group:
+    """Layers of one kind with blocks of their own size."""
+    pairs = sorted((pos, page(spec, spec.block)) for spec, places in parts for pos in places)
+    first = parts[0][0]
+    return Group(
+        spec=first,
+        layers=tuple(position for position, _ in pairs),
+        block_size=first.block,
+        page_bytes=page(first, first.block),
+        layer_pages=tuple(pages for _, pages in pairs),
+    )
 
 
 def uniform_group(buckets: dict[CacheSpec, list[int]], size: int) -> Group:

@@ -37,8 +37,8 @@ def cells(layers: Layers) -> Cells:
     (DefaultPoolConfigurator._compute_cell_size); chunked layers count in full.
     """
     found = [spec for specs in layers for spec in specs]
-    window = sum(spec.token_bytes for spec in found if spec.kind == "window")
-    full = sum(spec.token_bytes for spec in found if spec.kind in ("full", "chunk"))
+    window = sum(x.token_bytes // x.ratio for x in found if x.kind == "window")
+    full = sum(x.token_bytes // x.ratio for x in found if x.kind in ("full", "chunk"))
     states = sum(spec.state_bytes for spec in found if spec.kind == "state")
     return Cells(full_bytes=full, window_bytes=window, state_bytes=states)
 

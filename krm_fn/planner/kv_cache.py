@@ -4,7 +4,7 @@ Per GPU, by kind of layer. How an engine lays the pieces out stands in `cache_bl
 blocks, vLLM) and `cache_tokens.py` (one pool of tokens, SGLang).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
@@ -43,6 +43,8 @@ HEAD_SCALE_BYTES = {"int8_per_token_head": 4, "fp8_per_token_head": 4}
 LATENT_BYTES = {"fp8_ds_mla": 656, "nvfp4_ds_mla": 352}
 """Fixed layouts of DeepSeek's sparse attention: 512 fp8 + 4 float32 scales + 64 bfloat16
 (vllm/model_executor/layers/attention/mla_attention.py, 0.33)."""
+COMPRESSED_BYTES, OVERLAPPING_RATIO = 584, 4
+"""DeepSeek V4: an entry as fp8, the ratio whose compressor overlaps (models/deepseek_v4, 0.32)."""
 INDEX_SCALE_BYTES, INDEX_GROUP = 4, 128
 """The indexer keeps fp8 keys and one float32 per 128 (132 B for a key of 128)."""
 
@@ -52,7 +54,8 @@ class CacheSpec:
     """The cache of one layer on one GPU; equal layers are equal values.
 
     `token_bytes` per token, or `state_bytes` per request for a state. `reach` = window or chunk in
-    tokens. `heads`, `width` tell apart layouts of equal size, as the engines do.
+    tokens. `heads`, `width` tell apart layouts of equal size, as the engines do. `ratio` tokens
+    share one entry; `block` = its own tokens per block (0 = the model's), `align` of its pages.
     """
 
     kind: Kind
@@ -63,6 +66,9 @@ class CacheSpec:
     width: int = 0
     latent: bool = False
     sparse: bool = False
+    ratio: int = 1
+    block: int = 0
+    align: int = 1
 
 
 def element_bytes(dtype: str, shape: ModelShape, serving: Serving) -> float:
@@ -123,6 +129,8 @@ def latent_specs(mixer: Mla, dtype: str, size: float) -> tuple[CacheSpec, ...]:
     as fp8_ds_mla; indexer 128 + 4 B. Source: MLAAttentionSpec, mla_attention.py (0.33).
     """
     width = mixer.kv_lora_rank + mixer.qk_rope_head_dim
+    if mixer.compress_ratio is not None:
+        return compressed_specs(mixer, dtype, size)
     latent = LATENT_BYTES.get(dtype) or head_bytes(dtype, size, width)
     sparse = bool(mixer.index_heads)
     found = CacheSpec(kind="full", token_bytes=latent, width=width, latent=True, sparse=sparse)
@@ -131,6 +139,45 @@ def latent_specs(mixer: Mla, dtype: str, size: float) -> tuple[CacheSpec, ...]:
     groups = ceil(mixer.index_head_dim / INDEX_GROUP)
     keys = mixer.index_head_dim + INDEX_SCALE_BYTES * groups
     return (found, CacheSpec(kind="full", token_bytes=keys, width=keys, latent=True, sparse=True))
+
+
+def compressed_specs(mixer: Mla, dtype: str, size: float) -> tuple[CacheSpec, ...]:
+    """DeepSeek V4: a window of entries, one entry per `compress_ratio` tokens, and the compressors'
+    own states; with an indexer at ratio 4, whose compressor overlaps two groups.
+
+    584 B per entry as fp8 (448 fp8 + 64 bfloat16 + 8 scales), states of 2 x (1 or 2) x head_dim
+    float32 per token, pages aligned to 576 B (512 B without fp8). Source:
+    vllm/models/deepseek_v4/attention.py, compressor.py (0.32).
+    """
+    width, ratio = mixer.kv_lora_rank + mixer.qk_rope_head_dim, mixer.compress_ratio or 0
+    packed = dtype in LATENT_BYTES
+    entry = COMPRESSED_BYTES if packed else head_bytes(dtype, size, width)
+    align, twice = 576 if packed else 512, 2 if ratio == OVERLAPPING_RATIO else 1
+    window = CacheSpec(
+        kind="window",
+        token_bytes=entry,
+        reach=mixer.window or 0,
+        width=width,
+        latent=True,
+        sparse=True,
+        block=64,
+        align=align,
+    )
+    if ratio <= 1:
+        return (window,)
+    entries = replace(window, kind="full", reach=0, ratio=ratio, block=256)
+    states = replace(
+        window,
+        token_bytes=2 * twice * width * 4,
+        reach=twice * ratio,
+        block=4 if twice > 1 else 8,
+    )
+    found = (window, entries, states)
+    if not mixer.index_heads or not mixer.index_head_dim:
+        return found
+    index = mixer.index_head_dim
+    keys = replace(entries, token_bytes=index + INDEX_SCALE_BYTES * ceil(index / INDEX_GROUP))
+    return (*found, keys, replace(states, token_bytes=2 * twice * index * 4))
 
 
 def unfolded_spec(mixer: Mla, tensor: int, size: float) -> CacheSpec:
@@ -214,4 +261,5 @@ def cache_specs(
 
 def bytes_per_token(specs: tuple[tuple[CacheSpec, ...], ...]) -> int:
     """Bytes that one more token takes if every layer whose cache grows counts in full."""
-    return sum(spec.token_bytes for layer in specs for spec in layer if spec.kind != "cross")
+    grows = (spec for layer in specs for spec in layer if spec.kind != "cross")
+    return sum(spec.token_bytes // spec.ratio for spec in grows)
