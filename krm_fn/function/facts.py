@@ -252,14 +252,22 @@ def _unknown_model(name: str) -> Result:
 
 
 def variants_of(service: LLMService, gpu: Gpu | None) -> Found:
+    """In the order of the engines, for kustomize sorts the keys of a map; the first one leads."""
     stated = service.spec.variants
-    specs = stated if stated is not None else {name: VariantSpec() for name in DEFAULT_VARIANTS}
+    given = stated if stated is not None else {name: VariantSpec() for name in DEFAULT_VARIANTS}
+    specs = dict(sorted(given.items(), key=_rank))
     found = [_variant(name, spec, gpu) for name, spec in specs.items()]
     results = [result for each in found for result in each.results]
     results += _choice_faults(service, specs)
     values = tuple(each.value for each in found if each.value)
     complete = values if len(values) == len(specs) else None
     return Found(value=complete, results=tuple(results))
+
+
+def _rank(item: tuple[str, VariantSpec]) -> tuple[int, str]:
+    name, spec = item
+    engine = spec.engine or name
+    return (list(ENGINES).index(engine) if engine in ENGINES else len(ENGINES)), name
 
 
 def _choice_faults(service: LLMService, specs: Mapping[str, VariantSpec]) -> Iterator[Result]:

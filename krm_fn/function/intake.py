@@ -47,7 +47,7 @@ def intake(resources: ResourceList) -> Intake:
     """Every document of ours in the items and the functionConfig, each once."""
     documents = [(item, item.object) for item in _ours(resources)]
     requests = [_request(item, doc) for item, doc in documents if doc["kind"] == "LLMService"]
-    requests += _from_config_map(resources.function_config)
+    requests += _from_config_map(resources.function_config, alone=not requests)
     others = [doc for _, doc in documents if doc["kind"] not in ("LLMService", "LLMPlan")]
     parsed = [api.value(doc) for doc in others]
     values = [value for value, _ in parsed]
@@ -55,7 +55,7 @@ def intake(resources: ResourceList) -> Intake:
         requests=tuple(requests),
         pools={v.metadata.name: v for v in values if isinstance(v, GPUPool)},
         cards={v.metadata.name: v for v in values if isinstance(v, ModelCard)},
-        alone=not in_package(resources),
+        alone=not in_package(resources) and len(resources.items) <= 1,
         faults=tuple(fault for _, faults in parsed for fault in faults),
     )
 
@@ -79,9 +79,11 @@ def _request(item: Item, document: Manifest) -> Request:
     )
 
 
-def _from_config_map(config: Item | None) -> Iterable[Request]:
-    """`kpt fn eval -- model=... gpu=...` sends a ConfigMap."""
+def _from_config_map(config: Item | None, *, alone: bool) -> Iterable[Request]:
+    """`kpt fn eval -- model=... gpu=...` sends a ConfigMap, and an empty one for no words."""
     if config is None or config.kind != FUNCTION_INPUT:
+        return
+    if not (config.object.get("data") or alone):
         return
     document, unread = api.service_document(config.object)
     service, faults = api.parsed(document, LLMService)

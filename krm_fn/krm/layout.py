@@ -22,6 +22,7 @@ from krm_fn.krm.resource_list import ResourceList
 
 Mode = Literal["flat", "tree"]
 _KUSTOMIZE_ID = "kustomize.config.k8s.io/id"
+_KPT_INPUT = ("ConfigMap", "function-input")  # what kpt makes of `-- key=value`
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ def in_package(resources: ResourceList) -> bool:
     if any(_KUSTOMIZE_ID in item.annotations for item in resources.items):
         return False
     config = resources.function_config
-    return bool(config and INDEX in config.annotations) or any(
+    if config and (INDEX in config.annotations or (config.kind, config.name) == _KPT_INPUT):
+        return True
+    return any(
         item.kind == "Kptfile" or {PATH, LEGACY_PATH} & item.annotations.keys()
         for item in resources.items
     )
