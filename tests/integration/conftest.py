@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import ROOT, run
+from programs import IMAGE, ROOT, run
 
 CACHE = Path(
     os.environ.get("KRM_FN_CACHE")
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "krm-fn"
 )
-IMAGE = "localhost/krm-fn:v0.1.0"
 SIM_IMAGE = "ghcr.io/llm-d/llm-d-inference-sim:v0.10.2"
 
 
