@@ -42,23 +42,30 @@ def dense_bytes(dense: Dense, tokens: int, shards: int, size: float) -> int:
 
 
 def activation_bytes(
-    shape: ModelShape, rule: Activation, parallelism: Parallelism, serving: Serving, *, last: bool
+    shape: ModelShape,
+    rule: Activation,
+    parallelism: Parallelism,
+    serving: Serving,
+    *,
+    last: bool,
+    copies: int = 1,
 ) -> int:
     """Peak above the weights during the profile run, on one GPU of a pipeline stage.
 
     max(sampler, forward) + expert workspace + encoder output + constant, with
     sampler = copies x max_num_seqs x vocab x 4 + tokens x hidden x bytes (last stage only) and
     forward = copies x tokens x hidden x bytes + the widest feed-forward block. Independent of TP
-    where the sampler dominates: logits are gathered to the full vocabulary.
+    where the sampler dominates: logits are gathered to the full vocabulary. `copies` =
+    data-parallel ranks that share the experts.
     """
     tokens = profile_tokens(rule, serving)
     states = tokens * shape.hidden_size * element_bytes("auto", shape, serving)
     rows = min(serving.max_num_seqs, tokens) if last and shape.task == "generate" else 0
     sampler = rule.sampler_copies * rows * shape.vocab_size * LOGIT_BYTES + states
-    copies = rule.hidden_copies + (rule.stage_copies if parallelism.pipeline > 1 else 0)
-    dense, experts = feed_forward_peaks(shape, rule, parallelism, serving)
+    kept = rule.hidden_copies + (rule.stage_copies if parallelism.pipeline > 1 else 0)
+    dense, experts = feed_forward_peaks(shape, rule, parallelism, serving, copies)
     resident = 0 if not keeps_workspace(shape, rule) else experts
-    forward = copies * states + max(dense, experts - resident)
+    forward = kept * states + max(dense, experts - resident)
     encoder = rule.encoder_copies * states if shape.encoder_parameters else 0
     return int(max(sampler, forward) + resident + encoder + rule.constant_bytes)
 
@@ -76,22 +83,21 @@ def resident_bytes(shape: ModelShape, rule: Activation) -> int:
 
 
 def feed_forward_peaks(
-    shape: ModelShape, rule: Activation, parallelism: Parallelism, serving: Serving
+    shape: ModelShape, rule: Activation, parallelism: Parallelism, serving: Serving, copies: int
 ) -> tuple[int, int]:
     """The widest dense block and the largest expert workspace of the dummy batch, bytes.
 
-    With expert parallelism over data-parallel ranks, each rank works on the tokens of all of them,
-    in chunks (VLLM_FUSED_MOE_CHUNK_SIZE, 32768).
+    Ranks that share experts work on the tokens of all of them, in chunks
+    (VLLM_FUSED_MOE_CHUNK_SIZE, 32768).
     """
     size, hidden = element_bytes("auto", shape, serving), shape.hidden_size
     tokens = profile_tokens(rule, serving)
-    spread = parallelism.data if parallelism.expert > 1 else 1
-    routed = min(tokens * spread, rule.expert_chunk_tokens or tokens * spread)
+    routed = min(tokens * copies, rule.expert_chunk_tokens or tokens * copies)
     blocks = {id(x.ffn): x.ffn for x in shape.layers}.values()
     dense = (
         dense_bytes(x, tokens, parallelism.tensor, size) for x in blocks if isinstance(x, Dense)
     )
-    shards = 1 if parallelism.expert > 1 else parallelism.tensor
+    shards = max(1, parallelism.tensor * copies // parallelism.expert)
     experts = (
         expert_workspace_bytes(x, hidden, routed, shards, size)
         for x in blocks

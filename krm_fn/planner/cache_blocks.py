@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from krm_fn.catalog.rows import Gpu
 from krm_fn.planner.cache_packed import packed
-from krm_fn.planner.kv_cache import CacheSpec
+from krm_fn.planner.cache_spec import CacheSpec
 from krm_fn.planner.limits import CacheRules, EngineLimits
 
 ALIKE_FACTOR = 1.5

@@ -4,7 +4,7 @@ Source: vllm/v1/core/kv_cache_planning.py:_get_packed_kv_cache_groups (0.33; kv_
 0.32, whose answer for DeepSeek V4 Flash this equals).
 """
 
-from krm_fn.planner.kv_cache import CacheSpec
+from krm_fn.planner.cache_spec import CacheSpec
 
 Buckets = dict[CacheSpec, list[int]]
 Kind = tuple[str, int, int]

@@ -6,7 +6,7 @@ Source: sglang/srt/model_executor/pool_configurator.py and mem_cache/kv_cache_co
 
 from dataclasses import dataclass
 
-from krm_fn.planner.kv_cache import CacheSpec
+from krm_fn.planner.cache_spec import CacheSpec
 from krm_fn.planner.limits import CacheRules
 
 Layers = tuple[tuple[CacheSpec, ...], ...]

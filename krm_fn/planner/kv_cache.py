@@ -4,35 +4,17 @@ Per GPU, by kind of layer. How an engine lays the pieces out stands in `cache_bl
 blocks, vLLM) and `cache_tokens.py` (one pool of tokens, SGLang).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
-from typing import Literal
 
 from krm_fn.catalog.shape import Attention, Layer, Mla, ModelShape, StateSpace
+from krm_fn.planner.cache_spec import ELEMENT_BYTES, CacheSpec, Kind
+from krm_fn.planner.cache_states import state_spec
 from krm_fn.planner.limits import EngineLimits
 from krm_fn.planner.plan import Parallelism, Serving
 
-Kind = Literal["full", "window", "chunk", "state", "cross"]
+__all__ = ["CacheSpec", "bytes_per_token", "cache_dtype", "cache_specs", "element_bytes"]
 
-ELEMENT_BYTES = {
-    "auto": 2.0,
-    "half": 2.0,
-    "float16": 2.0,
-    "bfloat16": 2.0,
-    "float": 4.0,
-    "float32": 4.0,
-    "fp8": 1.0,
-    "fp8_e4m3": 1.0,
-    "fp8_e5m2": 1.0,
-    "fp8_inc": 1.0,
-    "fp8_ds_mla": 1.0,
-    "int8": 1.0,
-    "fp4_e2m1": 0.5,
-    "nvfp4": 0.5,
-    "int8_per_token_head": 1.0,
-    "fp8_per_token_head": 1.0,
-}
-"""Bytes of one element (PyTorch dtypes; the names are the engines' `--kv-cache-dtype`)."""
 SCALE_BYTES = {
     "nvfp4": 1 / 16,
     "fp4_e2m1": 1 / 16,
@@ -47,28 +29,6 @@ COMPRESSED_BYTES, OVERLAPPING_RATIO = 584, 4
 """DeepSeek V4: an entry as fp8, the ratio whose compressor overlaps (models/deepseek_v4, 0.32)."""
 INDEX_SCALE_BYTES, INDEX_GROUP = 4, 128
 """The indexer keeps fp8 keys and one float32 per 128 (132 B for a key of 128)."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CacheSpec:
-    """The cache of one layer on one GPU; equal layers are equal values.
-
-    `token_bytes` per token, or `state_bytes` per request for a state. `reach` = window or chunk in
-    tokens. `heads`, `width` tell apart layouts of equal size, as the engines do. `ratio` tokens
-    share one entry; `block` = its own tokens per block (0 = the model's), `align` of its pages.
-    """
-
-    kind: Kind
-    token_bytes: int = 0
-    state_bytes: int = 0
-    reach: int = 0
-    heads: int = 1
-    width: int = 0
-    latent: bool = False
-    sparse: bool = False
-    ratio: int = 1
-    block: int = 0
-    align: int = 1
 
 
 def element_bytes(dtype: str, shape: ModelShape, serving: Serving) -> float:
@@ -186,46 +146,6 @@ def unfolded_spec(mixer: Mla, tensor: int, size: float) -> CacheSpec:
     """
     heads = max(1, mixer.num_heads // tensor)
     return CacheSpec(kind="full", token_bytes=int(heads * 512 * size), heads=heads, width=512)
-
-
-def state_spec(mixer: StateSpace, tensor: int, model_size: float) -> CacheSpec:
-    """Convolution and recurrent state of one request and layer, split over `tensor` GPUs.
-
-    conv = channels / tp x (kernel - 1) in the model's dtype; recurrent state by kind:
-    gdn, kda: v_heads / tp x v_dim x k_dim; mamba2: heads / tp x head_dim x state_size;
-    mamba1: intermediate / tp x state_size; lightning: heads / tp x dim x dim; short_conv: none.
-    Source: vllm/model_executor/layers/mamba/mamba_utils.py:MambaStateShapeCalculator (0.33).
-    """
-    channels = conv_channels(mixer, tensor) // tensor
-    conv = channels * (mixer.conv_kernel - 1) * model_size
-    cells = mixer.num_v_heads // tensor * mixer.v_head_dim * mixer.k_head_dim
-    size = ELEMENT_BYTES[mixer.state_dtype] if mixer.state_dtype else default_state(mixer.kind)
-    recurrent = 0.0 if mixer.kind == "short_conv" else cells * (size or model_size)
-    return CacheSpec(kind="state", state_bytes=int(conv + recurrent))
-
-
-def default_state(kind: str) -> float | None:
-    """KDA keeps float32 states unless told otherwise (mamba_utils.py:kda_state_dtype, 0.33)."""
-    return 4.0 if kind == "kda" else None
-
-
-def conv_channels(mixer: StateSpace, tensor: int) -> int:
-    """Channels of the causal convolution over all GPUs.
-
-    gdn, kda: 2 x k_heads x k_dim + v_heads x v_dim; mamba2: intermediate + 2 x groups x state, the
-    groups filled up to the GPUs; mamba1, short_conv: the inner size; lightning has none.
-    """
-    inner = mixer.num_v_heads * mixer.v_head_dim
-    keys = mixer.num_k_heads * mixer.k_head_dim
-    spare = 0 if mixer.num_k_heads % tensor == 0 else tensor - mixer.num_k_heads
-    return {
-        "gdn": inner + 2 * keys,
-        "kda": inner + 2 * keys,
-        "mamba2": inner + 2 * (mixer.num_k_heads + spare) * mixer.k_head_dim,
-        "mamba1": inner,
-        "short_conv": inner,
-        "lightning": 0,
-    }[mixer.kind]
 
 
 def layer_specs(

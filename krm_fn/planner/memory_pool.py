@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from krm_fn.planner.cache_blocks import Blocks, block_tokens, grouped
+from krm_fn.planner.cache_spec import CacheSpec
 from krm_fn.planner.cache_tokens import concurrency, token_pool
-from krm_fn.planner.kv_cache import CacheSpec, cache_specs
+from krm_fn.planner.kv_cache import cache_specs
 from krm_fn.planner.plan import Parallelism, Question, Serving
 from krm_fn.planner.terms import Terms, stage_terms
 

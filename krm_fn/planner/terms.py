@@ -57,9 +57,15 @@ class Terms:
 def matching(rows: tuple[Row, ...], question: Question, parallelism: Parallelism) -> Row | None:
     """The first row that holds for the GPU and for the ranks that talk to each other."""
     gpu, memory = question.pool.gpu, question.pool.gpu_memory_bytes
-    ranks = parallelism.tensor * (parallelism.data if parallelism.expert > 1 else 1)
+    ranks = parallelism.tensor * sharing_experts(question, parallelism)
     found = (r for r in rows if r.where.holds(gpu, memory, ranks, parallelism.pipeline))
     return next(found, None)
+
+
+def sharing_experts(question: Question, parallelism: Parallelism) -> int:
+    """Data-parallel ranks whose GPUs hold one set of experts together."""
+    spans = question.engine.experts_span_data and question.shape.is_moe
+    return parallelism.data if spans else 1
 
 
 def overhead(rows: tuple[Overhead, ...], question: Question, parallelism: Parallelism) -> Overhead:
@@ -92,6 +98,18 @@ def stage_terms(
     )
 
 
+def _peak(
+    question: Question,
+    parallelism: Parallelism,
+    serving: Serving,
+    rule: Activation,
+    *,
+    last: bool,
+) -> int:
+    shared = sharing_experts(question, parallelism)
+    return activation_bytes(question.shape, rule, parallelism, serving, last=last, copies=shared)
+
+
 def _terms(
     question: Question,
     parallelism: Parallelism,
@@ -103,7 +121,7 @@ def _terms(
     rule = matching(engine.activation, question, parallelism)
     graphs = matching(engine.graphs, question, parallelism)
     end = bound[1] == len(shape.layers)
-    peak = activation_bytes(shape, rule, parallelism, serving, last=end) if rule else 0
+    peak = _peak(question, parallelism, serving, rule, last=end) if rule else 0
     captured = graph_bytes(shape, graphs, parallelism, serving) if graphs else 0
     charged = graphs.estimate if graphs and graphs.charged else 0.0
     context = overhead(engine.context, question, parallelism)
