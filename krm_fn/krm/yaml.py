@@ -5,6 +5,7 @@ strings, `0644` is 420, keys are strings. Duplicate keys, aliases and tags of ot
 faults. The writer quotes whatever some reader might take for a number, a boolean or a null.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -176,10 +177,12 @@ def _plain(text: str) -> Any:
         return _CONSTANTS[text]
     if text[0] not in "+-.0123456789":
         return text
-    digits = text.replace("_", "")
-    if _INT.fullmatch(digits):
-        return _int(digits)
-    return float(digits) if _FLOAT.fullmatch(digits) else text
+    digits = text if text[0] == "." else text.replace("_", "")
+    whole = _int(digits) if len(digits) < 80 and _INT.fullmatch(digits) else None
+    if whole is not None and -(2**63) <= whole < 2**64:
+        return whole
+    number = float(digits) if _FLOAT.fullmatch(digits) else math.inf
+    return text if math.isinf(number) else number  # Go takes what is out of range for a string
 
 
 def _int(digits: str) -> int:
