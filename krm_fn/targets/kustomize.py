@@ -1,6 +1,7 @@
 """The tree of a base and overlays: files of objects, and kustomizations with inline patches."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from krm_fn.krm import yaml
 from krm_fn.krm.item import Manifest
@@ -8,7 +9,6 @@ from krm_fn.krm.layout import Document
 from krm_fn.resources.metadata import compact
 from krm_fn.targets.patches import patch, removal
 
-NAME_LABEL = "app.kubernetes.io/name"
 Key = tuple[str, str, str]
 
 
@@ -50,8 +50,20 @@ def kustomization(resources: Sequence[str], patches: Sequence[Manifest]) -> Mani
         kind="Kustomization",
         metadata={"annotations": {"config.kubernetes.io/local-config": "true"}},
         resources=list(resources),
-        patches=[{"patch": yaml.dump(each).rstrip()} for each in patches] or None,
+        patches=[{"patch": patch_text(each)} for each in patches] or None,
     )
+
+
+def patch_text(manifest: Manifest) -> str:
+    """YAML that kustomize may trim, as it does: a comment holds a last line break of content."""
+    text, last = yaml.dump(manifest), last_value(manifest)
+    return f"{text}# end" if isinstance(last, str) and last.endswith("\n") else text.rstrip()
+
+
+def last_value(node: Any) -> Any:
+    while isinstance(node, dict | list) and node:
+        node = list(node.values())[-1] if isinstance(node, dict) else node[-1]
+    return node
 
 
 def file_name(manifest: Manifest) -> str:

@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pytest
 from builds import built
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from krm_fn.krm import dump
@@ -128,7 +128,8 @@ def patched(kubectl, folder, pairs):
 
 
 @settings(
-    max_examples=15,
+    max_examples=10,
+    phases=[Phase.reuse, Phase.generate],  # shrinking takes minutes of kustomize
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -205,6 +206,20 @@ def test_probe_handlers_are_nulled_and_the_probe_is_stated_whole():
         "periodSeconds": 1,
         "httpGet": None,
         "failureThreshold": None,
+    }
+
+
+def test_last_line_break_of_a_patch_is_kept(kubectl, tmp_path):
+    """A configuration file often is the last value of its patch."""
+
+    def config(text):
+        head = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}
+        return {**head, "data": {"config.yaml": text}}
+
+    final = config("port: 8001\nmodel: llama\n")
+
+    assert patched(kubectl, tmp_path, [(config("port: 8000\n"), final)]) == {
+        ("ConfigMap", "x"): final
     }
 
 
