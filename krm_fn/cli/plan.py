@@ -52,7 +52,7 @@ def planned(given: Intake) -> Iterator[Planned | tuple[str, KrmFnError]]:
 
 def _objects(found: Planned | tuple[str, KrmFnError]) -> Sequence[dict[str, Any]]:
     if isinstance(found, Planned):
-        return [report.plan_json(plan) for plan in found.plans]
+        return [report.plan_json(plan) for plan in found.shown]
     name, fault = found
     return [report.failed_json(name, fault.results)]
 
@@ -64,7 +64,7 @@ def _print(found: Planned | tuple[str, KrmFnError]) -> None:
         return
     for result in (*found.facts.results, *report.refusals(found.facts, found.plans)):
         print(result.line, file=sys.stderr)
-    for plan in found.plans:
+    for plan in found.shown:
         state = "" if plan.feasible else " (does not work)"
         print(f"{plan.service} {plan.variant} {plan.engine_version}{state}")
         for line in report.why([plan]):

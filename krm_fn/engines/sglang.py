@@ -121,10 +121,19 @@ def _optional_args(launch: Launch) -> list[str]:
         f"--dtype={serving.dtype}": serving.dtype != "auto",
         f"--quantization={serving.quantization}": serving.quantization,
         "--is-embedding": launch.question.shape.task == "embed",
-        "--disable-cuda-graph": serving.enforce_eager,
         "--trust-remote-code": launch.trust_remote_code,
     }
-    return [flag for flag, on in wanted.items() if on] + _data_parallel_args(launch)
+    flags = [flag for flag, on in wanted.items() if on]
+    return [*flags, *_eager_args(launch), *_data_parallel_args(launch)]
+
+
+def _eager_args(launch: Launch) -> tuple[str, ...]:
+    """No CUDA graphs; the flag got a new name per phase."""
+    if not launch.plan.serving.enforce_eager:
+        return ()
+    phases = ("--cuda-graph-backend-decode", "--cuda-graph-backend-prefill")
+    known = [flag for flag in phases if versions.has_flag(NAME, launch.version, flag)]
+    return tuple(f"{flag}=disabled" for flag in known) or ("--disable-cuda-graph",)
 
 
 def _data_parallel_args(launch: Launch) -> list[str]:

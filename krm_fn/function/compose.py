@@ -7,7 +7,7 @@ from krm_fn.api.v1alpha1 import LLMService
 from krm_fn.catalog import platforms
 from krm_fn.engines import Server
 from krm_fn.errors import Result, info, warning
-from krm_fn.function.facts import Facts, VariantFacts, default_mock
+from krm_fn.function.facts import BASE, Facts, VariantFacts, default_variant
 from krm_fn.function.facts import placement as facts_placement
 from krm_fn.function.launches import launch
 from krm_fn.function.questions import question
@@ -33,7 +33,7 @@ MOCK_LEAST_REPLICAS = 1
 def target_service(facts: Facts, plans: Mapping[str, Plan]) -> Service:
     spec, metadata = facts.service.spec, facts.service.metadata
     first = next(iter(plans.values()))
-    asked = question(facts, facts.planned[0])
+    asked = question(facts, facts.modelled[0])
     return Service(
         name=metadata.name,
         served_model_name=spec.model.served_name or spec.model.id,
@@ -61,7 +61,10 @@ def target_variants(facts: Facts, plans: Mapping[str, Plan]) -> tuple[Variant, .
     found = tuple(target_variant(facts, variant, plans) for variant in facts.variants)
     if any(variant.plan is None for variant in found):
         return found
-    return (*found, replace(target_variant(facts, default_mock(), plans), only_base=True))
+    return (
+        *found,
+        replace(target_variant(facts, default_variant(BASE, facts.gpu), plans), only_base=True),
+    )
 
 
 def target_variant(facts: Facts, variant: VariantFacts, plans: Mapping[str, Plan]) -> Variant:
@@ -88,11 +91,11 @@ def like(facts: Facts, variant: VariantFacts) -> str:
     """The GPU variant whose plan this one runs or imitates."""
     if variant.engine.planned:
         return variant.name
-    return variant.spec.like or facts.planned[0].name
+    return variant.spec.like or facts.modelled[0].name
 
 
 def _facts_of(facts: Facts, name: str) -> VariantFacts:
-    return next(variant for variant in facts.planned if variant.name == name)
+    return next(variant for variant in facts.modelled if variant.name == name)
 
 
 def scaling(service: LLMService, plan: Plan) -> Scaling:

@@ -21,6 +21,7 @@ from krm_fn.errors import Result, error, info, warning
 from krm_fn.function.intake import Intake, Request
 
 DEFAULT_VARIANTS = ("mock", "vllm", "sglang")
+BASE, MODEL_OF_MOCKS = "mock", "vllm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,13 @@ class Facts:
 
     @property
     def planned(self) -> tuple[VariantFacts, ...]:
+        """The GPU variants."""
         return tuple(v for v in self.variants if v.engine.planned)
+
+    @property
+    def modelled(self) -> tuple[VariantFacts, ...]:
+        """What is planned: the GPU variants, or what a mock alone imitates."""
+        return self.planned or (default_variant(MODEL_OF_MOCKS, self.gpu),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,17 +313,11 @@ def _variant(name: str, spec: VariantSpec, gpu: Gpu | None) -> Found:
     return Found(value=value, results=(*faults, *more))
 
 
-def default_mock() -> VariantFacts:
-    """The mock that base is, where nobody asked for one."""
-    engine = ENGINES["mock"]
-    return VariantFacts(
-        name=engine.name,
-        engine=engine,
-        version=engine.newest,
-        image=engine.default_image(engine.newest),
-        image_row=None,
-        spec=VariantSpec(),
-    )
+def default_variant(name: str, gpu: Gpu) -> VariantFacts:
+    """A variant that nobody asked for: the mock that base is, or what a mock alone imitates."""
+    found: VariantFacts | None = _variant(name, VariantSpec(), gpu).value
+    assert found is not None, name
+    return found
 
 
 def _unknown_engine(field: str, name: str, named: str | None) -> Result:

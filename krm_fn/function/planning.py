@@ -25,7 +25,7 @@ OFFERED = (
 
 def planned(facts: Facts) -> Planned:
     asked = questions(facts)
-    found = plans(asked) if asked else ()
+    found = plans(asked)
     if not all(plan.feasible for plan in found):
         ways = alternatives(asked, _offered())
         found = tuple(replace(plan, alternatives=ways) for plan in found)

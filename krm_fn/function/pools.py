@@ -22,6 +22,12 @@ class Planned:
         return max((p.gpus_per_replica * p.replicas for p in self.plans), default=0)
 
     @property
+    def shown(self) -> tuple[Plan, ...]:
+        """Plans of variants that were asked for; a mock alone has one only to imitate."""
+        names = {variant.name for variant in self.facts.planned}
+        return tuple(plan for plan in self.plans if plan.variant in names)
+
+    @property
     def feasible(self) -> bool:
         return all(plan.feasible for plan in self.plans)
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def questions(facts: Facts) -> tuple[Question, ...]:
-    return tuple(question(facts, variant) for variant in facts.planned)
+    return tuple(question(facts, variant) for variant in facts.modelled)
 
 
 def question(facts: Facts, variant: VariantFacts) -> Question:
