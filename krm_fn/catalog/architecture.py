@@ -9,16 +9,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from krm_fn.catalog.architectures.config import TEXT_PARTS, Config, explained
+from krm_fn.catalog.architectures.decoders import DECODERS
 from krm_fn.catalog.architectures.encoders import ENCODERS
-from krm_fn.catalog.architectures.families import FAMILIES, GENERIC
 from krm_fn.catalog.architectures.family import Family
 from krm_fn.catalog.architectures.hybrids import HYBRIDS
+from krm_fn.catalog.architectures.mixtures import GENERIC, MIXTURES
+from krm_fn.catalog.architectures.multimodal import TEXT_TYPES, TOWERS, Tower
 from krm_fn.catalog.architectures.quantization import quantization
-from krm_fn.catalog.architectures.vision import TEXT_TYPES, TOWERS, Tower
 from krm_fn.catalog.shape import Attention, Layer, Mla, ModelShape
 
 Json = Mapping[str, Any]
-ALL: Mapping[str, Family] = {**FAMILIES, **HYBRIDS, **ENCODERS}
+ALL: Mapping[str, Family] = {**DECODERS, **MIXTURES, **HYBRIDS, **ENCODERS}
 _FOREIGN = re.compile(r"mamba|ssm|linear_|conv_|rwkv|retention|time_step")
 
 

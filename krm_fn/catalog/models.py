@@ -4,6 +4,7 @@ The file is read as text and only the wanted row is parsed: a cold start must no
 """
 
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
@@ -51,8 +52,13 @@ class ModelCard(Row):
 
     @property
     def shape(self) -> ModelShape:
-        """ValueError where the config does not determine it."""
-        return model_shape(self.config)
+        """ValueError where the config does not determine it.
+
+        A causal architecture that is served for embeddings loads no output head.
+        """
+        shape = model_shape(self.config)
+        pools = self.task == "embed" and shape.task == "generate"
+        return replace(shape, task="embed", lm_head=False) if pools else shape
 
 
 @cache

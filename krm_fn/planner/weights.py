@@ -3,27 +3,17 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import ceil
 
 from krm_fn.catalog.shape import Layer, ModelShape, Quantization
 from krm_fn.planner.plan import Parallelism, Question
-from krm_fn.planner.storage import (
-    ITEMSIZE,
-    ON_THE_FLY,
-    Patterns,
-    allocated,
-    loaded_itemsize,
-    parameter,
-    parts,
-    quantised,
-)
-from krm_fn.planner.tensors import Tensor, first_tensors, last_tensors, layer_tensors
+from krm_fn.planner.storage import ITEMSIZE, allocated, loaded_itemsize, parameter, parts
+from krm_fn.planner.stored import Stored, layout, stored_layers
+from krm_fn.planner.tensor import Tensor
+from krm_fn.planner.tensors import first_tensors, last_tensors, layer_tensors
 
 VOCAB_PADDING = 64  # vllm/model_executor/layers/vocab_parallel_embedding.py (0.32), SGLang the same
 _ATTENTION = frozenset({"attention", "mla", "state"})
-
-Stored = tuple[tuple[Tensor, Quantization | None], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,65 +80,6 @@ def _idle(layer: Layer, hidden: int) -> int:
     return sum(t.parameters // t.count * (t.count - used) for t in routed)
 
 
-def layout(shape: ModelShape, quantization: str | None = None) -> Quantization | None:
-    """The checkpoint's own layout, else that of on-the-fly quantisation by an engine's name."""
-    if shape.quantization or not quantization or quantization == "auto":
-        return shape.quantization
-    if quantization not in ON_THE_FLY:
-        names = ", ".join(ON_THE_FLY)
-        raise ValueError(
-            f'a 16-bit checkpoint can be quantised while loading by {names}; got "{quantization}"'
-        )
-    return ON_THE_FLY[quantization]
-
-
-@lru_cache(maxsize=128)
-def _stored(
-    shape: ModelShape, chosen: Quantization | None
-) -> tuple[tuple[Stored, ...], tuple[int, ...], Stored, Stored]:
-    """Kinds of layers with the layout of each tensor, the kind of each layer, and the two ends."""
-    decide = _Decision(chosen)
-    kinds: dict[Stored, int] = {}
-    known: dict[tuple[Layer, int | None], int] = {}
-    order = []
-    for index, layer in enumerate(shape.layers):
-        key = (layer, index if decide.by_layer else None)
-        if key not in known:
-            pairs = decide.pairs(layer_tensors(layer, shape.hidden_size), f"layers.{index}.")
-            known[key] = kinds.setdefault(pairs, len(kinds))
-        order.append(known[key])
-    ends = (decide.pairs(x, "") for x in (first_tensors(shape), last_tensors(shape)))
-    return tuple(kinds), tuple(order), *ends  # type: ignore[return-value]
-
-
-class _Decision:
-    """Which layout each module of a checkpoint has."""
-
-    def __init__(self, chosen: Quantization | None) -> None:
-        self._main = chosen
-        self._kept = Patterns(chosen.kept) if chosen and chosen.kept else None
-        overrides = chosen.overrides if chosen else ()
-        groups: dict[Quantization, list[str]] = {}
-        for pattern, other in overrides:
-            groups.setdefault(other, []).append(pattern)
-        self._overrides = [(Patterns(tuple(names)), other) for other, names in groups.items()]
-        named = (*(chosen.kept if chosen else ()), *(pattern for pattern, _ in overrides))
-        self.by_layer = any(character.isdigit() for name in named for character in name)
-
-    def pairs(self, found: tuple[Tensor, ...], prefix: str) -> Stored:
-        return tuple((tensor, self._of(tensor, prefix + tensor.name)) for tensor in found)
-
-    def _of(self, tensor: Tensor, name: str) -> Quantization | None:
-        if self._main is None or not tensor.linear:
-            return None
-        if self._kept and self._kept.match(name):
-            return None
-        for patterns, other in self._overrides:
-            if patterns.match(name):
-                return other
-        return self._main if quantised(tensor, self._main) and self._main.bits < 16 else None
-
-
 def checkpoint_bytes(question: Question) -> int:
     """Bytes to download and read: what the files are known to hold, else what the shape says."""
     shape = question.shape
@@ -157,7 +88,7 @@ def checkpoint_bytes(question: Question) -> int:
 
 def file_bytes(shape: ModelShape) -> int:
     """Bytes of the weights in the files, in the dtype they are stored in; without draft layers."""
-    kinds, order, first, last = _stored(shape, shape.quantization)
+    kinds, order, first, last = stored_layers(shape, shape.quantization)
     itemsize = ITEMSIZE.get(shape.dtype, 2)
     sizes = [_in_files(kind, itemsize) for kind in kinds]
     return _in_files((*first, *last), itemsize) + sum(sizes[kind] for kind in order)
@@ -170,7 +101,7 @@ def draft_bytes(shape: ModelShape) -> int:
     """
     if not shape.mtp_layers or not shape.layers:
         return 0
-    kinds, order, _, _ = _stored(shape, shape.quantization)
+    kinds, order, _, _ = stored_layers(shape, shape.quantization)
     itemsize = ITEMSIZE.get(shape.dtype, 2)
     layer = _in_files(kinds[order[-1]], itemsize)
     return shape.mtp_layers * (layer + 2 * shape.hidden_size**2 * itemsize)
@@ -293,7 +224,7 @@ def weights_bytes(
     it wins over the shape: every class is scaled to it. `quantization` = on-the-fly, of a 16-bit
     checkpoint. `dtype` = stated by the user.
     """
-    kinds, order, first, last = _stored(shape, layout(shape, quantization))
+    kinds, order, first, last = stored_layers(shape, layout(shape, quantization))
     by = split(parallelism, experts_span_data=experts_span_data)
     itemsize = loaded_itemsize(shape.dtype, dtype)
     sizes = [_on_gpu(kind, by, itemsize) for kind in kinds]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from krm_fn.catalog.architectures import families
+from krm_fn.catalog.architectures import decoders
 from krm_fn.catalog.architectures import layer_types as types
 from krm_fn.catalog.architectures.config import Config
 from krm_fn.catalog.architectures.family import Family
@@ -98,15 +98,15 @@ ENCODERS: Mapping[str, Family] = {
     "NewModel": GTE,
     "NewForSequenceClassification": GTE,
     "GteModel": GTE,
-    "MistralModel": headless(families.LLAMA),
-    "LlamaModel": headless(families.LLAMA),
-    "LlamaForSequenceClassification": headless(families.LLAMA),
-    "Qwen2Model": headless(families.QWEN2),
-    "Qwen2ForSequenceClassification": headless(families.QWEN2),
-    "Qwen2ForRewardModel": headless(families.QWEN2),
-    "Qwen3Model": headless(families.QWEN3),
-    "Qwen3ForSequenceClassification": headless(families.QWEN3),
-    "Gemma2Model": headless(families.GEMMA2),
-    "Gemma3TextModel": headless(families.GEMMA3),
-    "NVEmbedModel": replace(headless(families.LLAMA), other=_nv_latent),
+    "MistralModel": headless(decoders.LLAMA),
+    "LlamaModel": headless(decoders.LLAMA),
+    "LlamaForSequenceClassification": headless(decoders.LLAMA),
+    "Qwen2Model": headless(decoders.QWEN2),
+    "Qwen2ForSequenceClassification": headless(decoders.QWEN2),
+    "Qwen2ForRewardModel": headless(decoders.QWEN2),
+    "Qwen3Model": headless(decoders.QWEN3),
+    "Qwen3ForSequenceClassification": headless(decoders.QWEN3),
+    "Gemma2Model": headless(decoders.GEMMA2),
+    "Gemma3TextModel": headless(decoders.GEMMA3),
+    "NVEmbedModel": replace(headless(decoders.LLAMA), other=_nv_latent),
 }

@@ -1,15 +1,13 @@
-"""Vision towers and projectors, as parameter counts; and whose text model stands below them.
+"""Parameters of vision towers with their projectors, from `vision_config`.
 
-Sources: the modeling files of transformers 5.19. A tower whose config is absent is counted by the
-defaults of its config class, where all published sizes of the family share it.
+Sources: the modeling files of transformers 5.19. `v` = vision_config, then the whole config.json,
+then the width of the text model.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 Json = Mapping[str, Any]
-Count = Callable[[Json, Json, int], int]
 
 
 def _mlp(width: int, inner: int, *, gated: bool = False, bias: bool = True) -> int:
@@ -75,9 +73,17 @@ def _siglip_tower(v: Json) -> int:
     return int(3 * patch**2 * d + d + tokens * d + depth * block + 2 * d)
 
 
+def _siglip_head(v: Json) -> int:
+    """SigLIP's pooling head, which checkpoints carry unless `vision_use_head` is false."""
+    d = v["hidden_size"]
+    head = d + _attention(d) + 2 * d + _mlp(d, v["intermediate_size"])
+    return int(head) if v.get("vision_use_head", True) else 0
+
+
 def llava(v: Json, c: Json, text: int) -> int:
     """LLaVA: a CLIP or SigLIP tower, a two-layer projector; NeXT adds an image-newline vector."""
-    tower = _siglip_tower(v) if "siglip" in str(v.get("model_type")) else _clip_tower(v)
+    is_siglip = "siglip" in str(v.get("model_type"))
+    tower = _siglip_tower(v) + _siglip_head(v) if is_siglip else _clip_tower(v)
     layers = c.get("vision_feature_layer", -2)
     d = v["hidden_size"] * (len(layers) if isinstance(layers, list) else 1)
     newline = text if "image_grid_pinpoints" in c else 0
@@ -113,11 +119,10 @@ def llama4(v: Json, _: Json, text: int) -> int:
     )
     tokens = (v["image_size"] // patch) ** 2 + 1
     block = 4 * d + _attention(d) + _mlp(d, inner)
-    ratio = v.get("pixel_shuffle_ratio", 0.5)
-    shuffled = int(d / ratio**2)
     into, out = v["projector_input_dim"], v["projector_output_dim"]
-    adapter = shuffled * into + into * out if shuffled != inner else inner * into + into * out
-    return int(3 * patch**2 * d + d + tokens * d + 4 * d + depth * block + adapter + out * text)
+    adapter = inner * into + out * out
+    projector = v.get("vision_output_dim", out) * text
+    return int(3 * patch**2 * d + d + tokens * d + 4 * d + depth * block + adapter + projector)
 
 
 def moonvit(v: Json, _: Json, text: int) -> int:
@@ -175,177 +180,3 @@ def dots(v: Json, _: Json, text: int) -> int:
     merger = 2 * d + merged * (merged + 1) + merged * text + text
     patch = 3 * v["patch_size"] ** 2 * d + 2 * d
     return int(patch + v["num_hidden_layers"] * block + d + merger)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tower:
-    """A multimodal architecture: its text family, and how its encoder is counted."""
-
-    text: str
-    count: Count | None = None
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    tokens: int = 0
-
-
-_QWEN2_VL = {
-    "embed_dim": 1280,
-    "depth": 32,
-    "mlp_ratio": 4,
-    "patch_size": 14,
-    "temporal_patch_size": 2,
-    "spatial_merge_size": 2,
-}
-_QWEN2_5_VL = {
-    "hidden_size": 1280,
-    "depth": 32,
-    "intermediate_size": 3420,
-    "patch_size": 14,
-    "temporal_patch_size": 2,
-    "spatial_merge_size": 2,
-}
-_QWEN3_VL = {
-    "hidden_size": 1152,
-    "depth": 27,
-    "intermediate_size": 4304,
-    "patch_size": 16,
-    "temporal_patch_size": 2,
-    "spatial_merge_size": 2,
-    "num_position_embeddings": 2304,
-}
-_DEEP = {"deepstack_visual_indexes": [8, 16, 24]}
-_SIGLIP = {
-    "hidden_size": 1152,
-    "num_hidden_layers": 27,
-    "intermediate_size": 4304,
-    "patch_size": 14,
-    "image_size": 896,
-}
-_CLIP = {
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "intermediate_size": 4096,
-    "patch_size": 14,
-    "image_size": 336,
-}
-_PIXTRAL = {
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "intermediate_size": 4096,
-    "patch_size": 14,
-}
-_MLLAMA = {
-    "hidden_size": 1280,
-    "num_hidden_layers": 32,
-    "num_global_layers": 8,
-    "intermediate_size": 5120,
-    "patch_size": 14,
-    "image_size": 560,
-    "max_num_tiles": 4,
-    "vision_output_dim": 7680,
-}
-_LLAMA4 = {
-    "hidden_size": 1408,
-    "num_hidden_layers": 34,
-    "intermediate_size": 5632,
-    "patch_size": 14,
-    "image_size": 336,
-    "projector_input_dim": 4096,
-    "projector_output_dim": 4096,
-}
-_GEMMA4 = {
-    "hidden_size": 1152,
-    "num_hidden_layers": 27,
-    "intermediate_size": 4304,
-    "num_attention_heads": 16,
-    "head_dim": 72,
-    "patch_size": 16,
-}
-_INTERNVIT = {
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "intermediate_size": 4096,
-    "patch_size": 14,
-    "image_size": 448,
-}
-
-_DOTS = {
-    "embed_dim": 1536,
-    "num_hidden_layers": 42,
-    "intermediate_size": 4224,
-    "patch_size": 14,
-}
-
-TOWERS: Mapping[str, Tower] = {
-    "Qwen2VLForConditionalGeneration": Tower(
-        text="Qwen2ForCausalLM", count=qwen2_vl, defaults=_QWEN2_VL
-    ),
-    "Qwen2_5_VLForConditionalGeneration": Tower(
-        text="Qwen2ForCausalLM", count=qwen2_5_vl, defaults=_QWEN2_5_VL
-    ),
-    "Qwen3VLForConditionalGeneration": Tower(
-        text="Qwen3ForCausalLM", count=qwen3_vl, defaults=_QWEN3_VL | _DEEP
-    ),
-    "Qwen3VLMoeForConditionalGeneration": Tower(
-        text="Qwen3MoeForCausalLM", count=qwen3_vl, defaults=_QWEN3_VL | _DEEP
-    ),
-    "Qwen3OmniMoeForConditionalGeneration": Tower(text="Qwen3MoeForCausalLM"),
-    "Qwen3_5ForConditionalGeneration": Tower(
-        text="Qwen3_5ForCausalLM", count=qwen3_vl, defaults=_QWEN3_VL
-    ),
-    "Qwen3_5MoeForConditionalGeneration": Tower(
-        text="Qwen3_5MoeForCausalLM", count=qwen3_vl, defaults=_QWEN3_VL
-    ),
-    "MllamaForConditionalGeneration": Tower(
-        text="MllamaForCausalLM", count=mllama, defaults=_MLLAMA
-    ),
-    "Llama4ForConditionalGeneration": Tower(
-        text="Llama4ForCausalLM", count=llama4, defaults=_LLAMA4
-    ),
-    "Gemma3ForConditionalGeneration": Tower(
-        text="Gemma3ForCausalLM", count=siglip, defaults=_SIGLIP
-    ),
-    "Gemma4ForConditionalGeneration": Tower(
-        text="Gemma4ForCausalLM", count=gemma4, defaults=_GEMMA4
-    ),
-    "Gemma4UnifiedForConditionalGeneration": Tower(text="Gemma4ForCausalLM"),
-    "Mistral3ForConditionalGeneration": Tower(
-        text="MistralForCausalLM", count=pixtral, defaults=_PIXTRAL
-    ),
-    "LlavaForConditionalGeneration": Tower(text="LlamaForCausalLM", count=llava, defaults=_CLIP),
-    "LlavaNextForConditionalGeneration": Tower(
-        text="LlamaForCausalLM", count=llava, defaults=_CLIP
-    ),
-    "KimiVLForConditionalGeneration": Tower(text="DeepseekV3ForCausalLM", count=moonvit),
-    "KimiK25ForConditionalGeneration": Tower(text="DeepseekV3ForCausalLM", count=moonvit),
-    "KimiK3ForConditionalGeneration": Tower(text="KimiLinearForCausalLM", count=moonvit),
-    "InternVLChatModel": Tower(
-        text="Qwen2ForCausalLM", count=internvit, defaults=_INTERNVIT | {"qkv_bias": True}
-    ),
-    "InternVLForConditionalGeneration": Tower(
-        text="Qwen2ForCausalLM", count=internvit, defaults=_INTERNVIT
-    ),
-    "MiniMaxM3SparseForConditionalGeneration": Tower(text="MiniMaxM3ForCausalLM"),
-    "Glm4vMoeForConditionalGeneration": Tower(text="Glm4MoeForCausalLM"),
-    "DotsOCRForCausalLM": Tower(text="Qwen2ForCausalLM", count=dots, defaults=_DOTS),
-    "Glm5NextForConditionalGeneration": Tower(text="Glm5NextForCausalLM"),
-}
-
-# model_type of a nested text config -> its architecture
-TEXT_TYPES: Mapping[str, str] = {
-    "llama": "LlamaForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "ministral3": "Ministral3ForCausalLM",
-    "mistral4": "Mistral4ForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-    "qwen3_moe": "Qwen3MoeForCausalLM",
-    "gemma2": "Gemma2ForCausalLM",
-    "granite": "GraniteForCausalLM",
-    "phi3": "Phi3ForCausalLM",
-    "internlm2": "InternLM2ForCausalLM",
-    "deepseek_v2": "DeepseekV2ForCausalLM",
-    "deepseek_v3": "DeepseekV3ForCausalLM",
-    "kimi_k2": "DeepseekV3ForCausalLM",
-    "kimi_linear": "KimiLinearForCausalLM",
-    "gpt_oss": "GptOssForCausalLM",
-}
