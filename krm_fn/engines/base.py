@@ -35,6 +35,7 @@ class Server:
     `args` has one element per token. `env` is ordered pairs; `secret_env` maps a variable to the
     (secret, key, optional) that holds it. `writable` = (volume name, path, size in bytes or None)
     of folders the process writes. `user` None = the image's own user (root); `group` its group.
+    `memory_bytes` and its limit have `shared_memory_bytes` in them.
     `shutdown_seconds` = how long the server may finish answers after SIGTERM; `pre_stop_seconds` =
     wait before SIGTERM so that the endpoint is gone. `files` = configuration files by name.
     """
@@ -76,5 +77,5 @@ class Server:
 
     @property
     def grace_seconds(self) -> int:
-        """preStop + shutdown + a margin for the process to leave."""
+        """PreStop + shutdown + a margin for the process to leave."""
         return self.pre_stop_seconds + self.shutdown_seconds + 15

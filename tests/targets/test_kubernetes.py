@@ -194,6 +194,15 @@ def test_without_a_mock_the_first_variant_is_the_base(kubectl, tmp_path):
     assert built(kubectl, folder / "overlays/sglang") == by_name(shapes.flat["sglang"])
 
 
+def test_a_base_that_nobody_asked_for_has_no_overlay():
+    shapes = rendering(SERVICE, (VLLM, replace(MOCK, only_base=True)))
+    paths = [document.path for document in shapes.tree]
+
+    assert list(shapes.flat) == ["vllm"]
+    assert "base/configmap.yaml" in paths
+    assert not any(path.startswith("overlays/mock") for path in paths)
+
+
 def test_every_object_has_the_namespace_if_stated():
     flat = rendering(replace(SERVICE, namespace="ai", cache=CLAIM)).flat
 

@@ -127,6 +127,7 @@ def patched(kubectl, folder, pairs):
     return built(kubectl, folder)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=10,
     phases=[Phase.reuse, Phase.generate],  # shrinking takes minutes of kustomize
