@@ -198,6 +198,7 @@ class Serving(Spec):
     enforce_eager: bool | None = None
     extra_args: Texts = ()
     env: dict[str, str] = Field(default_factory=dict)
+    secret_env: dict[str, SecretRef] = Field(default_factory=dict)
 
 
 class Variant(Spec):
@@ -212,6 +213,7 @@ class Variant(Spec):
     kv_cache_dtype: str | None = None
     extra_args: Texts = ()
     env: dict[str, str] = Field(default_factory=dict)
+    secret_env: dict[str, SecretRef] = Field(default_factory=dict)
     like: str | None = None
     metric: Literal["cpu", "engine"] = "cpu"
 

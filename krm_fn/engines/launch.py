@@ -40,11 +40,20 @@ class Launch:
     token: Token | None = None
     extra_args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    secret_env: tuple[tuple[str, Token], ...] = ()
     user: int | None = None
     user_stated: bool = False
     supplemental_groups: tuple[int, ...] = ()
     host: HostNeeds
     cache_bytes: int = 0
+
+    @property
+    def secrets(self) -> tuple[tuple[str, str, str, bool], ...]:
+        """(variable, secret, key, optional) of the Hub's token and of what the user refers to."""
+        token = (("HF_TOKEN", self.token),) if self.token else ()
+        return tuple(
+            (name, ref.secret, ref.key, ref.optional) for name, ref in (*token, *self.secret_env)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,7 +58,7 @@ def server(launch: Launch) -> Server:
         command=("python3", "-m", "sglang.launch_server"),
         args=_args(launch),
         env=_env(launch, home),
-        secret_env=_secret_env(launch),
+        secret_env=launch.secrets,
         # the port is closed while the model loads, so a failed probe takes no time
         startup=_generating(period=10, failures=host.startup_seconds // 10),
         readiness=_readiness(launch),
@@ -157,11 +157,6 @@ def _env(launch: Launch, home: str) -> tuple[tuple[str, str], ...]:
     if launch.local or launch.offline:
         own |= {"HF_HUB_OFFLINE": "1"}
     return tuple((own | dict(launch.env)).items())
-
-
-def _secret_env(launch: Launch) -> tuple[tuple[str, str, str, bool], ...]:
-    token = launch.token
-    return (("HF_TOKEN", token.secret, token.key, token.optional),) if token else ()
 
 
 def _generating(period: int, failures: int) -> Probe:

@@ -49,7 +49,7 @@ def server(launch: Launch) -> Server:
         command=("vllm", "serve"),  # stated: the images' entry point changed after 0.10
         args=_args(launch),
         env=_env(launch),
-        secret_env=_secret_env(launch),
+        secret_env=launch.secrets,
         startup=_startup_probe(host.startup_seconds),
         readiness=Probe(path=HEALTH, period_seconds=5, timeout_seconds=2, failure_threshold=3),
         # a busy engine answers late: 60 s of silence before it is killed
@@ -152,11 +152,6 @@ def _env(launch: Launch) -> tuple[tuple[str, str], ...]:
     if versions.has_env(NAME, launch.version, "VLLM_ENGINE_READY_TIMEOUT_S"):
         own |= {"VLLM_ENGINE_READY_TIMEOUT_S": str(launch.host.startup_seconds)}
     return tuple((own | dict(launch.env)).items())
-
-
-def _secret_env(launch: Launch) -> tuple[tuple[str, str, str, bool], ...]:
-    token = launch.token
-    return (("HF_TOKEN", token.secret, token.key, token.optional),) if token else ()
 
 
 def _startup_probe(seconds: int) -> Probe:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from krm_fn.api.v1alpha1 import LLMService
-from krm_fn.engines import Launch
+from krm_fn.engines import Launch, Token
 from krm_fn.errors import Result, error, info, warning
 from krm_fn.function.facts import Facts, VariantFacts
 from krm_fn.function.weights import cache_bytes, is_prefetched, model_path, token
@@ -23,6 +23,7 @@ def launch(facts: Facts, variant: VariantFacts, plan: Plan, question: Question) 
     """The Launch of one variant; the mock gets the plan of the variant that it is like."""
     service = facts.service
     model = service.spec.model
+    own = (service.spec.serving, variant.spec) if variant.engine.planned else (variant.spec,)
     is_local = model.uri != "hub" or model.id.startswith("/")
     return Launch(
         plan=plan,
@@ -36,12 +37,13 @@ def launch(facts: Facts, variant: VariantFacts, plan: Plan, question: Question) 
         local=is_local,
         offline=is_prefetched(service, plan),
         token=None if is_prefetched(service, plan) else token(facts),
-        extra_args=(*service.spec.serving.extra_args, *variant.spec.extra_args)
-        if variant.engine.planned
-        else variant.spec.extra_args,
-        env=dict(service.spec.serving.env) | dict(variant.spec.env)
-        if variant.engine.planned
-        else dict(variant.spec.env),
+        extra_args=tuple(arg for stated in own for arg in stated.extra_args),
+        env={name: value for stated in own for name, value in stated.env.items()},
+        secret_env=tuple(
+            (name, Token(secret=ref.name, key=ref.key))
+            for stated in own
+            for name, ref in stated.secret_env.items()
+        ),
         user=service.spec.security.run_as_user,
         user_stated="run_as_user" in service.spec.security.model_fields_set,
         supplemental_groups=_groups(service),

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from krm_fn.api.v1alpha1 import LLMService
+from krm_fn.api.v1alpha1 import LLMService, Serving
+from krm_fn.api.v1alpha1 import Variant as VariantSpec
 from krm_fn.catalog import platforms
 from krm_fn.checks import Context, Pool, faults
 from krm_fn.errors import Result
@@ -49,10 +50,11 @@ def _context(
 
 
 def external(service: LLMService) -> frozenset[tuple[str, str]]:
-    """Objects that the user provides: the secret of the token, the claim of the weights."""
-    secret = service.spec.model.token_secret_ref
-    weights = weights_claim(service)
-    names = {("Secret", secret.name if secret else "hf-token")}
-    names |= {("PersistentVolumeClaim", weights.name)} if weights else set()
-    names |= {("Secret", name) for name in service.spec.output.images.pull_secrets}
-    return frozenset(names)
+    """Objects that the user provides: secrets, and the claim of the weights."""
+    spec = service.spec
+    token, weights = spec.model.token_secret_ref, weights_claim(service)
+    owners: list[Serving | VariantSpec] = [spec.serving, *(spec.variants or {}).values()]
+    refs = (ref.name for owner in owners for ref in owner.secret_env.values())
+    secrets = (token.name if token else "hf-token", *spec.output.images.pull_secrets, *refs)
+    claims = {("PersistentVolumeClaim", weights.name)} if weights else set()
+    return frozenset(claims | {("Secret", name) for name in secrets})
