@@ -37,6 +37,7 @@ _CONSTANTS: dict[str, Any] = {
 }
 _LOOKS_NUMERIC = re.compile(r"[-+._\d][-+._:\da-fA-FxXoO]*|[yYnN]")
 _NOT_PLAIN = re.compile(r"$|[\s,\[\]{}#&*!|>'%@`]|[-?:](?:\s|$)|.*(?::\s|\s#|:$|\s$)")
+_OTHER_BREAKS = re.compile("[\\r\\x85\\u2028\\u2029\\ufeff]")
 _DOCUMENT_MARK = re.compile(r"^(?:---|\.\.\.)(?=\s|$)", re.MULTILINE)
 _WIDTH = 2**30  # never fold; the C emitter needs a finite number
 
@@ -136,7 +137,7 @@ def dump(value: Any) -> str:
         allow_unicode=True,
         width=_WIDTH,
     )
-    return text.removesuffix("...\n")
+    return text.removesuffix("...\n") if text.endswith("\n...\n") else text
 
 
 def dump_all(values: Iterable[Any]) -> str:
@@ -234,6 +235,8 @@ def _text_node(dumper: Any, text: str) -> ScalarNode:
 @lru_cache(maxsize=4096)
 def _style(text: str) -> str | None:
     """Double quotes where quotes are needed, single ones around these, `|` for lines."""
+    if _OTHER_BREAKS.search(text):
+        return '"'
     if "\n" in text:
         return "|"
     if '"' in text or "\\" in text:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from krm_fn.krm import Place, documents, dump, dump_all, load, load_all, place
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 WORDS = """y n Y no off true null ~ = << 1e5 12e45 0o17 0b1 0x1F 0644 08 22:22 1_000 .5 . - +1 .nan
 2024-01-01 2024-01-01T10:00:00Z @a *a &a !a %a #a ?a |a >a `a {{x}} [x] a: a:b --- ... , : ? it's"""
-LINES = ["", "a\nb", "a\n", "\n", "\n\na", "a\n\n", " a\nb", "a \nb", "\ta\n", "a\r\n"]
+LINES = ["", "a\nb", "a\n", "\n", "\n\na", "a\n\n", " a\nb", "a \nb", "\ta\n", "a\r\n", "...\n"]
 OTHER = ["\u2028", "\x85", "\ufeff", "\x1b", '{"a":1}', "\\n", "a: b", "a #b"]
 TRICKY = [*WORDS.split(), *LINES, *OTHER]
 STRINGS = TEXTS | st.sampled_from(TRICKY)
@@ -180,6 +182,12 @@ def test_quotes_and_backslashes_need_no_escapes():
     assert dump(['{"a": 1}']) == """- '{"a": 1}'\n"""
 
 
+def test_text_that_looks_like_the_end_of_a_document_stays():
+    """The emitter ends a lone scalar with three dots; those of a text are no such mark."""
+    assert dump({"a": ["x\n...\n"]}) == "a:\n- |\n  x\n  ...\n"
+    assert dump("x") == "x\n"
+
+
 def test_several_lines_are_a_literal_block():
     """Patches and configuration files are read by people."""
     assert dump({"a": "x\n\ny\n", "b": "x\ny"}) == "a: |\n  x\n\n  y\nb: |-\n  x\n  y\n"
@@ -216,3 +224,25 @@ def test_what_is_written_is_read_back(value):
 def test_strings_survive_as_keys_and_values(text):
     """Whatever a string looks like, it is one for our reader."""
     assert {text: [text]} == load(dump({text: [text]}))
+
+
+def test_without_libyaml_the_text_is_the_same():
+    """PyYAML without its C part is slower and nothing else."""
+    program = (
+        "import json, sys, yaml\n"
+        "del yaml.CBaseLoader, yaml.CSafeDumper\n"
+        "from krm_fn import krm\n"
+        "value = json.load(sys.stdin)\n"
+        "assert krm.load(krm.dump(value)) == value\n"
+        "sys.stdout.write(json.dumps(krm.dump(value)))"
+    )
+    value = {"texts": [text for text in TRICKY if text.isascii()], "n": [1, 0.5, None, True, {}]}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=json.dumps(value),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert json.loads(done.stdout) == dump(value)
