@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from krm_fn.catalog.rows import Flops, Gpu
 from krm_fn.catalog.shape import Quantization
 from krm_fn.planner.plan import Parallelism, Question, Serving
-from krm_fn.planner.weights import layout
+from krm_fn.planner.stored import layout
 from krm_fn.planner.work import Work
 
 _TERA = 1e12

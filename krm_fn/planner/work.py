@@ -10,10 +10,13 @@ from functools import lru_cache
 
 from krm_fn.catalog.shape import Attention, Layer, Mla, ModelShape, Moe, Quantization
 from krm_fn.planner.kv_cache import CacheSpec, cache_specs
+from krm_fn.planner.patterns import Patterns
 from krm_fn.planner.plan import Parallelism, Question, Serving
-from krm_fn.planner.storage import Patterns, loaded_itemsize, quantised
-from krm_fn.planner.tensors import Tensor, first_tensors, layer_tensors
-from krm_fn.planner.weights import layout as quantization_layout
+from krm_fn.planner.storage import loaded_itemsize
+from krm_fn.planner.stored import layout as quantization_layout
+from krm_fn.planner.stored import quantised
+from krm_fn.planner.tensor import Tensor
+from krm_fn.planner.tensors import first_tensors, layer_tensors
 
 _ATTENTION = frozenset({"attention", "mla", "state"})
 
