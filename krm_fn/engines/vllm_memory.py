@@ -53,19 +53,32 @@ _OLDEST = CacheRules(
     state_mode="none",
     latent_align=64,
     latent=False,
+    alike_factor=0.0,
 )
 _V1 = replace(_OLDEST, printed="groups", hybrid=True, latent=True)
-_CAPACITY = replace(_V1, printed="capacity")
+_CAPACITY = replace(_V1, printed="capacity", alike_factor=1.5)
 _ALIGNED = replace(_CAPACITY, pads_pages=True, batches_in_flight=2, state_mode="align")
 CACHE = (
     Since(until=(0, 7, 1), value=_OLDEST, source="vllm/worker/cache_engine.py, 0.5.4-0.6.6"),
     Since(
         since=(0, 7, 1),
-        until=(0, 9),
+        until=(0, 9, 2),
         value=replace(_OLDEST, latent=True),
-        source="vllm/v1/core/kv_cache_utils.py, 0.8.5",
+        source="vllm/v1/core/kv_cache_utils.py:unify_hybrid_kv_cache_specs, 0.8.5 and 0.9.0",
     ),
-    Since(since=(0, 9), until=(0, 20, 1), value=_V1, source="kv_cache_utils.py, 0.10-0.20.0"),
+    Since(since=(0, 9, 2), until=(0, 12), value=_V1, source="kv_cache_utils.py, 0.10.2, 0.11.0"),
+    Since(
+        since=(0, 12),
+        until=(0, 18),
+        value=replace(_V1, alike_factor=1.25),
+        source="kv_cache_utils.py, 0.13.0 and 0.16.0",
+    ),
+    Since(
+        since=(0, 18),
+        until=(0, 20, 1),
+        value=replace(_V1, alike_factor=1.5),
+        source="kv_cache_utils.py, 0.19.0 and 0.20.0",
+    ),
     Since(
         since=(0, 20, 1),
         until=(0, 22),

@@ -12,9 +12,6 @@ from krm_fn.planner.cache_packed import packed
 from krm_fn.planner.cache_spec import CacheSpec
 from krm_fn.planner.limits import CacheRules, EngineLimits
 
-ALIKE_FACTOR = 1.5
-"""Layer counts within this factor share the larger group size (kv_cache_utils.py, 0.14-0.33)."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
@@ -126,7 +123,7 @@ def grouped(
     paged = equal_pages(buckets, size, rules)
     if paged is None:
         return grouped_in_full(buckets, size)
-    return split(paged)
+    return split(paged, rules.alike_factor)
 
 
 def promoted(buckets: dict[CacheSpec, list[int]]) -> dict[CacheSpec, list[int]]:
@@ -207,10 +204,10 @@ def equal_pages(
     return tuple(groups)
 
 
-def split(groups: tuple[Group, ...]) -> tuple[Group, ...]:
+def split(groups: tuple[Group, ...], alike_factor: float) -> tuple[Group, ...]:
     """Each kind cut into groups of equal layer counts; layer i goes to group i modulo the count."""
     counts = [len(group.layers) for group in groups]
-    alike = max(counts) < min(counts) * ALIKE_FACTOR
+    alike = max(counts) < min(counts) * alike_factor
     width = max(counts) if alike else min(counts)
     found = []
     for group in groups:

@@ -131,7 +131,8 @@ class CacheRules:
     `pool` = pages of blocks (vLLM) or one pool of tokens (SGLang). `printed`: what the start-up log
     calls tokens. `batches_in_flight`: batches whose tokens a sliding window keeps beyond itself.
     `null_block`: one block is taken off before the check that a request fits. `pads_pages`: pages
-    that do not divide are padded, else layers are all counted in full. `merges_full`: full layers
+    that do not divide are padded, else layers are all counted in full. `alike_factor`: layer counts
+    of two kinds within it share the larger group size. `merges_full`: full layers
     that differ in bytes only share a bucket. `hybrid`: windows save memory at all. `state_mode`:
     states kept per request with prefix caching. `state_align` = token granularity of the block of
     a hybrid, for plain and latent attention. `latent` False: latent attention is stored as whole
@@ -145,6 +146,7 @@ class CacheRules:
     pipelined_batches: bool = False
     null_block: bool = True
     pads_pages: bool = True
+    alike_factor: float = 1.5
     hybrid: bool = True
     state_mode: StateMode = "align"
     latent: bool = True
