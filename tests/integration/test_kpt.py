@@ -115,7 +115,8 @@ def changes(folder: Path) -> list[str]:
 
 def generated(folder: Path) -> set[str]:
     """The files that say whose they are."""
-    return {name for name, text in read(folder).items() if f"{OWNER}: LLMService/" in text}
+    files = {name: text for name, text in read(folder).items() if Path(name).name != "Kptfile"}
+    return {name for name, text in files.items() if OWNER in text}
 
 
 def changed(folder: Path, name: str = "config.yaml", **spec) -> None:

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -58,33 +59,37 @@ class Simulator:
         published = run(self.docker, "port", self.container, "8000/tcp")
         return int(published.splitlines()[0].rpartition(":")[2])
 
-    def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read().decode()
+    def connection(self) -> AbstractContextManager[http.client.HTTPConnection]:
+        return closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS))
 
-    def post(self, path: str, **body) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
+    def get(self, path: str) -> tuple[int, str]:
+        with self.connection() as connection:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+    @contextmanager
+    def posted(self, path: str, **body) -> Iterator[http.client.HTTPResponse]:
         headers = {"Content-Type": "application/json"}
-        connection.request("POST", path, json.dumps({"model": MODEL, **body}), headers)
-        return connection.getresponse()
+        with self.connection() as connection:
+            connection.request("POST", path, json.dumps({"model": MODEL, **body}), headers)
+            with connection.getresponse() as response:
+                yield response
+
+    def post(self, path: str, **body) -> tuple[int, dict]:
+        with self.posted(path, **body) as response:
+            return response.status, json.loads(response.read())
 
     def tokens(self, input_tokens: int, output_tokens: int) -> Iterator[dict]:
         """The events of one streamed completion; each prompt is new, so that none is cached."""
         prompt = " ".join([f"prompt {next(unique)}", *["word"] * (input_tokens - 2)])
-        response = self.post(
-            "/v1/completions",
-            prompt=prompt,
-            max_tokens=output_tokens,
-            ignore_eos=True,
-            stream=True,
-            stream_options={"include_usage": True},
-        )
-        assert response.status == 200, response.read()
-        for line in response:
-            if line.startswith(b"data: {"):
-                yield json.loads(line.removeprefix(b"data: "))
+        body = {"prompt": prompt, "max_tokens": output_tokens, "ignore_eos": True, "stream": True}
+        usage = {"stream_options": {"include_usage": True}}
+        with self.posted("/v1/completions", **body, **usage) as response:
+            assert response.status == 200, response.read()
+            for line in response:
+                if line.startswith(b"data: {"):
+                    yield json.loads(line.removeprefix(b"data: "))
 
     def stream(self, input_tokens: int, output_tokens: int) -> Answer:
         start = time.perf_counter()
@@ -194,8 +199,7 @@ def simulator(start):
 def plan(tree) -> dict:
     """The plan of the variant that the mock imitates."""
     document = yaml.safe_load((tree / "base" / "llmplan.yaml").read_text())
-    (found,) = [p for p in document["spec"]["plans"] if p["variant"] == "vllm"]
-    return found
+    return document["spec"]["variants"]["vllm"]
 
 
 def without_random_default(text: str) -> str:
@@ -248,23 +252,21 @@ def test_model_has_our_name_and_context(simulator, plan):
 
 
 def test_chat_answers(simulator):
-    response = simulator.post(
+    status, answer = simulator.post(
         "/v1/chat/completions", messages=[{"role": "user", "content": "Hello"}], max_tokens=5
     )
-    answer = json.loads(response.read())
 
-    assert response.status == 200
+    assert status == 200
     assert answer["choices"][0]["message"]["content"]
     assert 0 < answer["usage"]["completion_tokens"] <= 5
 
 
 def test_longer_than_the_context_is_refused(simulator, plan):
     """The mock refuses what the engine would refuse."""
-    response = simulator.post(
-        "/v1/completions", prompt="word", max_tokens=plan["serving"]["max_model_len"] + 1
-    )
+    too_many = plan["serving"]["max_model_len"] + 1
+    status, answer = simulator.post("/v1/completions", prompt="word", max_tokens=too_many)
 
-    assert response.status == 400, response.read()
+    assert status == 400, answer
 
 
 def test_speed_is_that_of_the_plan(simulator, plan):
