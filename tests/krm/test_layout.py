@@ -13,6 +13,9 @@ def item(kind="X", **annotations):
     return krm.item_of({"kind": kind, "metadata": {"annotations": annotations}})
 
 
+FUNCTION_INPUT = krm.item_of({"kind": "ConfigMap", "metadata": {"name": "function-input"}})
+
+
 @pytest.mark.parametrize(
     ("items", "config", "mode"),
     [
@@ -22,6 +25,7 @@ def item(kind="X", **annotations):
         pytest.param([item(**{"config.kubernetes.io/path": "a"})], None, "tree", id="legacy path"),
         pytest.param([item("Kptfile")], item(), "tree", id="Kptfile"),
         pytest.param([], item(**{INDEX: "0"}), "tree", id="kpt with selectors"),
+        pytest.param([], FUNCTION_INPUT, "tree", id="kpt fn eval with arguments"),
         pytest.param([], item(), "flat", id="nothing but a config"),
         pytest.param([], None, "flat", id="nothing"),
         pytest.param(
