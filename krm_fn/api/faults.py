@@ -69,6 +69,7 @@ PATTERNS: Mapping[str, str] = {
     v1alpha1.COMMIT: "a full commit of 40 hexadecimal digits (krm-fn resolve finds it)",
     v1alpha1.URI: '"hub", pvc://claim/path, s3://..., oci://... or /path',
     v1alpha1.DIGEST: "sha256: and 64 hexadecimal digits",
+    v1alpha1.HTTP: "an address such as http://prometheus.monitoring.svc:9090",
     v1alpha1.DRIVER: 'a driver version in quotes, such as "580"',
 }
 MESSAGES: Mapping[str, Callable[[ErrorDetails], str]] = {

@@ -21,6 +21,7 @@ SERVICE_NAME = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 COMMIT = r"^[0-9a-f]{40}$"
 URI = r"^(hub|pvc://[^/]+(/.*)?|s3://.+|oci://.+|/.+)$"
 DIGEST = r"^sha256:[0-9a-f]{64}$"
+HTTP = r"^https?://[^/]+.*$"
 DRIVER = r"^\d+(\.\d+)*$"
 KUBERNETES_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 Name = Annotated[str, Field(pattern=KUBERNETES_NAME, max_length=253)]
@@ -274,7 +275,13 @@ class AccessSpec(Spec):
 
 
 class MonitoringSpec(Spec):
+    """`prometheus` is asked by KEDA; `namespace` is where scrapers run, let in by the policy."""
+
     pod_monitor: bool = False
+    namespace: Name = "monitoring"
+    prometheus: Annotated[str, Field(pattern=HTTP)] = (
+        "http://prometheus-operated.monitoring.svc:9090"
+    )
 
 
 class SecuritySpec(Spec):

@@ -42,7 +42,7 @@ def target_service(facts: Facts, plans: Mapping[str, Plan]) -> Service:
         type=spec.service.type,
         access=Access(
             network_policy=spec.access.network_policy,
-            namespaces=tuple(peer.namespace for peer in spec.access.from_),
+            namespaces=callers(facts.service),
         ),
         security=Security(run_as_user=spec.security.run_as_user, profile=spec.security.profile),
         images=Images(
@@ -54,6 +54,14 @@ def target_service(facts: Facts, plans: Mapping[str, Plan]) -> Service:
         pod_monitor=spec.monitoring.pod_monitor,
         namespace_object=spec.output.namespace_object,
     )
+
+
+def callers(service: LLMService) -> tuple[str, ...]:
+    """Namespaces that may call: those stated, and the scrapers' when there is a PodMonitor."""
+    monitoring = service.spec.monitoring
+    scrapers = (monitoring.namespace,) if monitoring.pod_monitor else ()
+    stated = (peer.namespace for peer in service.spec.access.from_)
+    return tuple(dict.fromkeys((*stated, *scrapers)))
 
 
 def target_variants(facts: Facts, plans: Mapping[str, Plan]) -> tuple[Variant, ...]:
@@ -108,6 +116,7 @@ def scaling(service: LLMService, plan: Plan) -> Scaling:
         min_replicas=least,
         max_replicas=max(least, plan.max_replicas),
         metrics=stated.metrics,
+        prometheus=service.spec.monitoring.prometheus,
     )
 
 

@@ -148,7 +148,7 @@ def _host(facts: Facts, variant: VariantFacts, plan: Plan) -> Iterator[Line]:
     start = f"2 x ({rates} + compile + graph capture), at least 900 s"
     stop = "the longest planned answer: ttft + 4 x output x itl, 30 s to 900 s"
     shared = f"per GPU of the pod ({variant.engine.shared_memory.source})"
-    cores = "2 + 2 per GPU, at most the GPUs' share of the node"
+    cores = "2 + 2 per GPU; on a known node from half to all of the GPUs' share of it"
     memory = "4 GiB + 4 GiB per GPU + shared memory, at most the GPUs' share of the node"
     rows = (
         ("startup budget", f"{needs.startup_seconds} s", start),
