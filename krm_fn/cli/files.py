@@ -86,7 +86,7 @@ def written(folder: Path, before: Iterable[Item], after: Iterable[Item]) -> Iter
             yield f"- {path}"
         elif [i.raw for i in old.get(path, ())] != [i.raw for i in new[path]]:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(krm.file_text(new[path]), encoding="utf-8")
+            target.write_text(krm.file_text(new[path], old.get(path, ())), encoding="utf-8")
             yield f"{'~' if path in old else '+'} {path}"
 
 

@@ -73,11 +73,12 @@ def _plan_document(each: Rendered, documents: Sequence[Document]) -> tuple[Docum
 
 
 def _recorded(resources: ResourceList, request: Request) -> dict[str, str]:
-    """Hashes that the last run wrote."""
+    """Hashes that the last run wrote; its plan is ours too, whatever it says."""
     for item in resources.items:
         mine = item.kind == "LLMPlan" and item.name == request.name
         if mine and item.package_path == request.package_path:
-            return dict((item.object.get("spec") or {}).get("files") or {})
+            files = (item.object.get("spec") or {}).get("files") or {}
+            return {**files, **({item.path: ""} if item.path else {})}
     return {}
 
 

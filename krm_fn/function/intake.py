@@ -61,12 +61,12 @@ def intake(resources: ResourceList) -> Intake:
 
 
 def _ours(resources: ResourceList) -> Iterator[Item]:
-    """Items of our group by (package, kind, name); the functionConfig is often one of them."""
+    """Items of our group, by place and name; the functionConfig is often one of them."""
     seen: set[Any] = set()
     config = resources.function_config
     for item in (*resources.items, *((config,) if config else ())):
-        key = (item.package_path, item.kind, item.name)
-        is_echo = item is config and any(key[1:] == known[1:] for known in seen)
+        key = (item.package_path, item.path, item.kind, item.name)
+        is_echo = item is config and any(key[2:] == known[2:] for known in seen)
         if item.api_version.startswith("krm-fn.dev/") and key not in seen and not is_echo:
             seen.add(key)
             yield item
