@@ -115,10 +115,15 @@ def _missing(engine: str, version: str, word: Word, path: str) -> Result:
         hint = f"; did you mean `{near[0]}`?" if near else ""
         return error(what + hint, path, current=word.written, proposed=near[0] if near else None)
     spans = str(word.row["in"])
-    instead = replacements(engine).get(str(word.canonical))
+    instead = _replacement(engine, word)
     gone = instead and at_least(version, spans.rsplit(maxsplit=1)[-1].partition("..")[0])
     advice = f"; instead: {instead}" if gone else ""
     return error(f"{what} (versions with it: {shown(spans)}){advice}", path, current=word.written)
+
+
+def _replacement(engine: str, word: Word) -> str | None:
+    known = replacements(engine)
+    return known.get(str(word.flag)) or known.get(str(word.canonical))
 
 
 def _uncertain(engine: str, version: str, what: str) -> str:
@@ -135,7 +140,7 @@ def _known_faults(engine: str, version: str, word: Word, path: str) -> Iterator[
     yield from _value_faults(engine, version, word, path)
     row = word.row or {}
     if state(engine, version, row.get("deprecated", "")) == "yes":
-        instead = replacements(engine).get(str(word.canonical))
+        instead = _replacement(engine, word)
         advice = f"; instead: {instead}" if instead else ""
         text = f"`{word.written}` is deprecated in {engine} {version}{advice}"
         yield warning(text, path, current=word.written)

@@ -53,10 +53,10 @@ def has_env(engine: str, version: str, name: str) -> bool:
 
 
 def has_metric(engine: str, version: str, name: str) -> bool:
-    """Counters are listed without the `_total` that /metrics adds."""
+    """`name` as /metrics prints it: the client adds `_total` to counters that lack it."""
     metrics = name_table(engine)["metrics"]
-    spans = metrics.get(name) or metrics.get(name.removesuffix("_total"), "")
-    return state(engine, version, spans) == "yes"
+    spellings = (name, name.removesuffix("_total"))
+    return any(state(engine, version, metrics.get(each, "")) == "yes" for each in spellings)
 
 
 def default(engine: str, version: str, flag: str) -> Any:

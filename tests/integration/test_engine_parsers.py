@@ -16,7 +16,7 @@ import pytest
 
 from krm_fn.engines.argv import argv_faults
 from krm_fn.engines.versions import choices, flag_table, is_listed
-from krm_fn.engines.words import flags_of
+from krm_fn.engines.words import flags_of, kind
 
 SHARED = Path(os.environ.get("KRM_FN_SHARED", Path(__file__).parents[3] / "shared"))
 TOOL = SHARED / "tools/engine/check_argv.py"
@@ -54,11 +54,11 @@ def sample(engine, version, flag):
     """An argv that gives the flag a value it takes."""
     row = flag_table(engine)["flags"][flag]
     rows = flag_table(engine)["flags"][row.get("of", flag)]
-    kind = row["kind"] if isinstance(row["kind"], str) else "str"
-    if kind == "flag":
+    wanted = kind(engine, version, row)
+    if wanted == "flag":
         return [flag]
     allowed = choices(engine, version, row.get("of", flag)) if rows.get("choices") else ()
-    return [flag, allowed[0] if allowed else SAMPLES.get(kind.rstrip("*?"), "x")]
+    return [flag, allowed[0] if allowed else SAMPLES.get(wanted.rstrip("*?"), "x")]
 
 
 @each_version
