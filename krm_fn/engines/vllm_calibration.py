@@ -101,7 +101,11 @@ NON_TORCH = (
     Since(value=_row(Where(names=("GB10",), min_tensor=2), 16.5, 6.0, 2, "vllm-0311, -0312")),
     Since(value=_row(UNIFIED, 3.0, 1.5, 6, "vllm-0124, -0145, -0146, -0148, -0154, -0155")),
     Since(value=_row(Where(min_pipeline=2), 0.07, 0.1, 5, H100_019)),
-    Since(value=_row(MULTICAST, 2.08, 0.1, 20, H100_019)),
+    Since(
+        until=(0, 17),
+        value=_row(MULTICAST, 0.56, 0.2, 2, "llm-d-planner empirical results, 0.11 on H100 TP2"),
+    ),
+    Since(since=(0, 17), value=_row(MULTICAST, 2.08, 0.1, 20, H100_019)),
     Since(
         value=_row(
             Where(min_tensor=2, min_memory_bytes=35 * GIB), 0.35, 0.15, 3, "vllm-0170, -0306"

@@ -58,6 +58,8 @@ _OLDEST = CacheRules(
 _V1 = replace(_OLDEST, printed="groups", hybrid=True, latent=True)
 _CAPACITY = replace(_V1, printed="capacity", alike_factor=1.5)
 _ALIGNED = replace(_CAPACITY, pads_pages=True, batches_in_flight=2, state_mode="align")
+_WIDE = replace(_ALIGNED, latent_align=128)
+_CHECKPOINTS = replace(_WIDE, null_block=True, checkpoint_kinds=("mamba2",))
 CACHE = (
     Since(until=(0, 7, 1), value=_OLDEST, source="vllm/worker/cache_engine.py, 0.5.4-0.6.6"),
     Since(
@@ -99,13 +101,25 @@ CACHE = (
     ),
     Since(
         since=(0, 28),
+        until=(0, 30),
+        value=_WIDE,
+        source="platforms/interface.py:_align_hybrid_block_size, 0.28.0",
+    ),
+    Since(
+        since=(0, 30),
+        until=(0, 32),
+        value=replace(_WIDE, null_block=True),
+        source="kv_cache_utils.py:get_kv_cache_configs, 0.30.0",
+    ),
+    Since(
+        since=(0, 32),
         until=(0, 33),
-        value=replace(_ALIGNED, null_block=True, latent_align=128),
-        source="kv_cache_utils.py, platforms/interface.py, 0.28.0 and 0.32.0",
+        value=_CHECKPOINTS,
+        source="mamba_mixer2.py:get_kv_cache_spec, 0.32.0",
     ),
     Since(
         since=(0, 33),
-        value=replace(_ALIGNED, null_block=True, latent_align=128, pipelined_batches=True),
+        value=replace(_CHECKPOINTS, pipelined_batches=True),
         source="kv_cache_planning.py, config/vllm.py:max_concurrent_batches, 0.33.0",
     ),
 )

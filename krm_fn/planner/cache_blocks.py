@@ -57,7 +57,7 @@ class Blocks:
         """Blocks of one group: see `max_memory_usage_bytes` of each spec in kv_cache_interface.py.
 
         full: ceil(L / b); window: ceil(min(w - 1 + in flight, L) / b) + 1; chunk: without the + 1
-        and the - 1; state: 1, 2 with aligned prefix caching, ceil(L / b) with all states kept;
+        and the - 1; state: 1, 2 or 3 with aligned prefix caching, ceil(L / b) with all states kept;
         cross: ceil(encoder / b).
         """
         spec, size = group.spec, group.block_size
@@ -69,7 +69,8 @@ class Blocks:
         }
         if spec.kind == "state":
             whole = -(-tokens // size)
-            return {"none": 1, "align": 2, "all": whole}[self.rules.state_mode]
+            aligned = 2 + spec.checkpoints
+            return {"none": 1, "align": aligned, "all": whole}[self.rules.state_mode]
         return -(-kept[spec.kind] // size) + (spec.kind == "window")
 
 
@@ -95,7 +96,7 @@ def hybrid_block_tokens(specs: Iterable[CacheSpec], tokens: int, rules: CacheRul
     if not attention or not state:
         return tokens
     align = rules.latent_align if attention.latent else rules.state_align
-    step = max(align, tokens) if rules.null_block else align
+    step = max(align, tokens)
     return max(tokens, step * -(-state // (step * attention.token_bytes)))
 
 

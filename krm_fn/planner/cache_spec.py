@@ -33,6 +33,7 @@ class CacheSpec:
     `token_bytes` per token, or `state_bytes` per request for a state. `reach` = window or chunk in
     tokens. `heads`, `width` tell apart layouts of equal size, as the engines do. `ratio` tokens
     share one entry; `block` = its own tokens per block (0 = the model's), `align` of its pages.
+    `checkpoints` = states kept beside the aligned ones.
     """
 
     kind: Kind
@@ -46,3 +47,4 @@ class CacheSpec:
     ratio: int = 1
     block: int = 0
     align: int = 1
+    checkpoints: int = 0

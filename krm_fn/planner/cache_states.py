@@ -4,7 +4,9 @@ from krm_fn.catalog.shape import StateSpace
 from krm_fn.planner.cache_spec import ELEMENT_BYTES, CacheSpec
 
 
-def state_spec(mixer: StateSpace, tensor: int, model_size: float) -> CacheSpec:
+def state_spec(
+    mixer: StateSpace, tensor: int, model_size: float, checkpoint_kinds: tuple[str, ...]
+) -> CacheSpec:
     """Convolution and recurrent state of one request and layer, split over `tensor` GPUs.
 
     conv = channels / tp x (kernel - 1) in the model's dtype; recurrent state by kind:
@@ -17,7 +19,8 @@ def state_spec(mixer: StateSpace, tensor: int, model_size: float) -> CacheSpec:
     cells = mixer.num_v_heads // tensor * mixer.v_head_dim * mixer.k_head_dim
     size = ELEMENT_BYTES[mixer.state_dtype] if mixer.state_dtype else default_state(mixer.kind)
     recurrent = 0.0 if mixer.kind == "short_conv" else cells * (size or model_size)
-    return CacheSpec(kind="state", state_bytes=int(conv + recurrent))
+    kept = int(mixer.kind in checkpoint_kinds)
+    return CacheSpec(kind="state", state_bytes=int(conv + recurrent), checkpoints=kept)
 
 
 def default_state(kind: str) -> float | None:

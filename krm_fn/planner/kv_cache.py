@@ -10,7 +10,7 @@ from math import ceil
 from krm_fn.catalog.shape import Attention, Layer, Mla, ModelShape, StateSpace
 from krm_fn.planner.cache_spec import ELEMENT_BYTES, CacheSpec, Kind
 from krm_fn.planner.cache_states import state_spec
-from krm_fn.planner.limits import EngineLimits
+from krm_fn.planner.limits import CacheRules, EngineLimits
 from krm_fn.planner.plan import Parallelism, Serving
 
 __all__ = ["CacheSpec", "bytes_per_token", "cache_dtype", "cache_specs", "element_bytes"]
@@ -149,19 +149,20 @@ def unfolded_spec(mixer: Mla, tensor: int, size: float) -> CacheSpec:
 
 
 def layer_specs(
-    layer: Layer, tensor: int, dtype: str, size: float, model_size: float, *, latent: bool
+    layer: Layer, tensor: int, dtype: str, size: float, model_size: float, rules: CacheRules
 ) -> tuple[CacheSpec, ...]:
-    """The caches of one decoder layer: none, one, or two (indexer; parallel state)."""
-    mixer = layer.mixer
+    """The caches of one decoder layer: none, one, or more (indexer, parallel state)."""
+    mixer, kept = layer.mixer, rules.checkpoint_kinds
     found: tuple[CacheSpec, ...] = ()
     if isinstance(mixer, Attention) and not mixer.shares_kv:
         found = (attention_spec(mixer, tensor, dtype, size),)
     elif isinstance(mixer, Mla):
         whole = (unfolded_spec(mixer, tensor, size),)
-        found = latent_specs(mixer, dtype, size) if latent else whole
+        found = latent_specs(mixer, dtype, size) if rules.latent else whole
     elif isinstance(mixer, StateSpace):
-        found = (state_spec(mixer, tensor, model_size),)
-    return (*found, state_spec(layer.parallel, tensor, model_size)) if layer.parallel else found
+        found = (state_spec(mixer, tensor, model_size, kept),)
+    beside = layer.parallel
+    return (*found, state_spec(beside, tensor, model_size, kept)) if beside else found
 
 
 def cache_specs(
@@ -173,7 +174,7 @@ def cache_specs(
     model_size = element_bytes("auto", shape, serving)
     tensor = parallelism.attention_tensor
     made = {
-        key: layer_specs(layer, tensor, dtype, size, model_size, latent=engine.cache.latent)
+        key: layer_specs(layer, tensor, dtype, size, model_size, engine.cache)
         for key, layer in {id(layer): layer for layer in shape.layers}.items()
     }
     return tuple(made[id(layer)] for layer in shape.layers)

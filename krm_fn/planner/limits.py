@@ -129,14 +129,15 @@ class CacheRules:
     """How the KV cache is cut up.
 
     `pool` = pages of blocks (vLLM) or one pool of tokens (SGLang). `printed`: what the start-up log
-    calls tokens. `batches_in_flight`: batches whose tokens a sliding window keeps beyond itself.
-    `null_block`: one block is taken off before the check that a request fits. `pads_pages`: pages
-    that do not divide are padded, else layers are all counted in full. `alike_factor`: layer counts
-    of two kinds within it share the larger group size. `merges_full`: full layers
-    that differ in bytes only share a bucket. `hybrid`: windows save memory at all. `state_mode`:
-    states kept per request with prefix caching. `state_align` = token granularity of the block of
-    a hybrid, for plain and latent attention. `latent` False: latent attention is stored as whole
-    heads padded to 256 (before MLA kernels).
+    calls tokens. `batches_in_flight`: batches whose tokens a window keeps beyond itself, one more
+    in a pipeline with `pipelined_batches`. `null_block`: one block is taken off before the check
+    that a request fits. `pads_pages`: pages that do not divide are padded, else all layers count
+    in full. `alike_factor`: layer counts of two kinds within it share the larger group size.
+    `hybrid`: windows save memory at all. `state_mode`: states kept per request (with prefix caching
+    2), one more for `checkpoint_kinds`. `state_align`, `latent_align` = token granularity of the
+    block of a hybrid, for plain and latent attention. `latent` False: latent attention is stored as
+    whole heads padded to 256 (before MLA kernels). `window_share`, `state_share`,
+    `states_per_request`: how a pool of tokens is split.
     """
 
     pool: Pool
@@ -149,13 +150,13 @@ class CacheRules:
     alike_factor: float = 1.5
     hybrid: bool = True
     state_mode: StateMode = "align"
+    checkpoint_kinds: tuple[str, ...] = ()
     latent: bool = True
     state_align: int = 16
     latent_align: int = 128
     window_share: float = 0.8
     state_share: float = 0.9
     states_per_request: int = 3
-    min_state_slots: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -111,7 +111,7 @@ def _block_pool(terms: Terms, blocks: Blocks, tokens: int) -> Pool:
     """num_blocks = available // bytes per block; concurrency = blocks / blocks of one request.
 
     One null block is never given to a request; newer versions take it off before they check that
-    one request fits (get_kv_cache_configs, 0.28-0.33).
+    one request fits (get_kv_cache_configs, 0.30-0.33).
     """
     width = blocks.block_bytes(terms.first, terms.last)
     count = max(0, terms.available // width) if width else 1

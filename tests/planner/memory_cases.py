@@ -85,6 +85,32 @@ DEEPSEEK_R1 = dense(
     first_k_dense_replace=3,
     model_type="deepseek_v3",
 )
+QWEN3_32B = dense("Qwen3", 5120, 25600, 64, 64, 8, 151936, 40960, head_dim=128)
+PHI_4 = dense("Phi3", 5120, 17920, 40, 40, 10, 100352, 16384)
+MIXTRAL_8X7B = dense(
+    "Mixtral", 4096, 14336, 32, 32, 8, 32000, 32768, num_local_experts=8, num_experts_per_tok=2
+)
+DEEPSEEK_V2_LITE = dense(
+    "DeepseekV2",
+    2048,
+    10944,
+    27,
+    16,
+    16,
+    102400,
+    163840,
+    kv_lora_rank=512,
+    q_lora_rank=None,
+    qk_rope_head_dim=64,
+    qk_nope_head_dim=128,
+    v_head_dim=128,
+    moe_intermediate_size=1408,
+    n_routed_experts=64,
+    num_experts_per_tok=6,
+    n_shared_experts=2,
+    first_k_dense_replace=1,
+    model_type="deepseek_v2",
+)
 QWEN35_27B = dense(
     "Qwen3_5",
     5120,

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_cases import (
     DEEPSEEK_R1,
+    DEEPSEEK_V2_LITE,
     ENGINES,
     GEMMA_3_12B,
     GEMMA_7B,
@@ -14,8 +15,11 @@ from memory_cases import (
     LLAMA_3_8B,
     LLAMA_3_70B,
     LLAMA_405B,
+    MIXTRAL_8X7B,
+    PHI_4,
     QWEN3_8B,
     QWEN3_30B,
+    QWEN3_32B,
     QWEN25_3B,
     QWEN25_7B,
     QWEN35_27B,
@@ -79,6 +83,31 @@ def test_kv_cache_of_0_19_on_h100(config, more, kv, tokens):
 
     assert found.kv_cache_bytes / GIB == pytest.approx(kv, abs=0.03)
     assert found.kv_cache_tokens == pytest.approx(tokens, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("config", "layout", "length", "kv"),
+    [
+        (LLAMA_3_8B, tp(1), 16000, 51.38),
+        (QWEN3_32B, tp(1), 16000, 4.45),
+        (QWEN3_32B, tp(2), 16000, 34.49),
+    ],
+)
+def test_kv_cache_of_0_11_on_h100(config, layout, length, kv):
+    """llm-d-planner's empirical results: H100 of 79.18 GiB, fraction 0.9."""
+    asked = question(config, version="0.11.0", memory_gib=79.18)
+    found = memory.memory_budget(asked, layout, serving(length, fraction=0.9))
+
+    assert found.kv_cache_bytes / GIB == pytest.approx(kv, abs=0.08)
+
+
+@pytest.mark.parametrize(
+    ("config", "layout", "expected"),
+    [(MIXTRAL_8X7B, tp(2), 1.21), (DEEPSEEK_V2_LITE, tp(1), 1.93), (PHI_4, tp(1), 1.52)],
+)
+def test_activations_of_0_19_by_architecture(config, layout, expected):
+    """The same report; experts keep the buffers of their kernel."""
+    assert budget(config, layout).activation_bytes / GIB == pytest.approx(expected, abs=0.03)
 
 
 def test_stages_of_a_pipeline_have_no_sampler_but_the_last():
@@ -198,7 +227,7 @@ def test_the_longest_context_fits_and_one_token_more_does_not(config, engine, ve
 
 
 def test_the_null_block_is_not_a_requests():
-    """From 0.28 one request must fit beside the null block."""
+    """From 0.30 one request must fit beside the null block."""
     asked = question(LLAMA_3_8B, version="0.33.0")
     found = memory.memory_budget(asked, tp(1), serving())
     usable = memory.kv_concurrency(asked, tp(1), serving(), 8192)
