@@ -116,7 +116,7 @@ def _missing(engine: str, version: str, word: Word, path: str) -> Result:
         return error(what + hint, path, current=word.written, proposed=near[0] if near else None)
     spans = str(word.row["in"])
     instead = _replacement(engine, word)
-    gone = instead and at_least(version, spans.rsplit(maxsplit=1)[-1].partition("..")[0])
+    gone = instead and at_least(version, spans.partition("..")[0])
     advice = f"; instead: {instead}" if gone else ""
     return error(f"{what} (versions with it: {shown(spans)}){advice}", path, current=word.written)
 
