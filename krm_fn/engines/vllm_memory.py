@@ -56,7 +56,8 @@ _OLDEST = CacheRules(
     alike_factor=0.0,
 )
 _V1 = replace(_OLDEST, printed="groups", hybrid=True, latent=True)
-_CAPACITY = replace(_V1, printed="capacity", alike_factor=1.5)
+_STATES = (("NemotronH", "float32"),)
+_CAPACITY = replace(_V1, printed="capacity", alike_factor=1.5, state_dtypes=_STATES)
 _ALIGNED = replace(_CAPACITY, pads_pages=True, batches_in_flight=2, state_mode="align")
 _WIDE = replace(_ALIGNED, latent_align=128)
 _CHECKPOINTS = replace(_WIDE, null_block=True, checkpoint_kinds=("mamba2",))
@@ -77,9 +78,15 @@ CACHE = (
     ),
     Since(
         since=(0, 18),
-        until=(0, 20, 1),
+        until=(0, 20),
         value=replace(_V1, alike_factor=1.5),
-        source="kv_cache_utils.py, 0.19.0 and 0.20.0",
+        source="kv_cache_utils.py, 0.19.0",
+    ),
+    Since(
+        since=(0, 20),
+        until=(0, 20, 1),
+        value=replace(_V1, alike_factor=1.5, state_dtypes=_STATES),
+        source="kv_cache_utils.py, models/config.py:NemotronHForCausalLMConfig, 0.20.0",
     ),
     Since(
         since=(0, 20, 1),

@@ -42,8 +42,9 @@ class Blocks:
 
     @property
     def block_size(self) -> int:
-        """Tokens of the smallest block, as the log prints tokens."""
-        return min((group.block_size for group in self.groups), default=1)
+        """Tokens of the smallest block, as the log prints tokens; 0 = states only."""
+        sizes = (group.block_size for group in self.groups if group.spec.kind != "state")
+        return min(sizes, default=0)
 
     def block_bytes(self, first: int, last: int) -> int:
         """Bytes of one block in the pool of the stage that holds layers [first, last)."""
@@ -57,8 +58,8 @@ class Blocks:
         """Blocks of one group: see `max_memory_usage_bytes` of each spec in kv_cache_interface.py.
 
         full: ceil(L / b); window: ceil(min(w - 1 + in flight, L) / b) + 1; chunk: without the + 1
-        and the - 1; state: 1, 2 or 3 with aligned prefix caching, ceil(L / b) with all states kept;
-        cross: ceil(encoder / b).
+        and the - 1; state: 1, beside attention 2 or 3 with aligned prefix caching, ceil(L / b)
+        with all states kept; cross: ceil(encoder / b).
         """
         spec, size = group.spec, group.block_size
         kept = {
@@ -69,8 +70,8 @@ class Blocks:
         }
         if spec.kind == "state":
             whole = -(-tokens // size)
-            aligned = 2 + spec.checkpoints
-            return {"none": 1, "align": aligned, "all": whole}[self.rules.state_mode]
+            mode = self.rules.state_mode if self.block_size else "none"
+            return {"none": 1, "align": 2 + spec.checkpoints, "all": whole}[mode]
         return -(-kept[spec.kind] // size) + (spec.kind == "window")
 
 

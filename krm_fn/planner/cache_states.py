@@ -5,22 +5,23 @@ from krm_fn.planner.cache_spec import ELEMENT_BYTES, CacheSpec
 
 
 def state_spec(
-    mixer: StateSpace, tensor: int, model_size: float, checkpoint_kinds: tuple[str, ...]
+    mixer: StateSpace, tensor: int, model_size: float, state_size: float | None, *, checkpoint: bool
 ) -> CacheSpec:
     """Convolution and recurrent state of one request and layer, split over `tensor` GPUs.
 
     conv = channels / tp x (kernel - 1) in the model's dtype; recurrent state by kind:
     gdn, kda: v_heads / tp x v_dim x k_dim; mamba2: heads / tp x head_dim x state_size;
     mamba1: intermediate / tp x state_size; lightning: heads / tp x dim x dim; short_conv: none.
-    Source: vllm/model_executor/layers/mamba/mamba_utils.py:MambaStateShapeCalculator (0.33).
+    `state_size` = bytes per cell where the config states none. Source:
+    vllm/model_executor/layers/mamba/mamba_utils.py:MambaStateShapeCalculator (0.33).
     """
     channels = conv_channels(mixer, tensor) // tensor
     conv = channels * (mixer.conv_kernel - 1) * model_size
     cells = mixer.num_v_heads // tensor * mixer.v_head_dim * mixer.k_head_dim
-    size = ELEMENT_BYTES[mixer.state_dtype] if mixer.state_dtype else default_state(mixer.kind)
-    recurrent = 0.0 if mixer.kind == "short_conv" else cells * (size or model_size)
-    kept = int(mixer.kind in checkpoint_kinds)
-    return CacheSpec(kind="state", state_bytes=int(conv + recurrent), checkpoints=kept)
+    stated = ELEMENT_BYTES[mixer.state_dtype] if mixer.state_dtype else state_size
+    size = stated or default_state(mixer.kind) or model_size
+    recurrent = 0.0 if mixer.kind == "short_conv" else cells * size
+    return CacheSpec(kind="state", state_bytes=int(conv + recurrent), checkpoints=int(checkpoint))
 
 
 def default_state(kind: str) -> float | None:

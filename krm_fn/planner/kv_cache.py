@@ -4,7 +4,7 @@ Per GPU, by kind of layer. How an engine lays the pieces out stands in `cache_bl
 blocks, vLLM) and `cache_tokens.py` (one pool of tokens, SGLang).
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 
 from krm_fn.catalog.shape import Attention, Layer, Mla, ModelShape, StateSpace
@@ -148,33 +148,57 @@ def unfolded_spec(mixer: Mla, tensor: int, size: float) -> CacheSpec:
     return CacheSpec(kind="full", token_bytes=int(heads * 512 * size), heads=heads, width=512)
 
 
-def layer_specs(
-    layer: Layer, tensor: int, dtype: str, size: float, model_size: float, rules: CacheRules
-) -> tuple[CacheSpec, ...]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Storage:
+    """How a model's cache is stored on an engine: dtype, bytes per element, of states, rules."""
+
+    dtype: str
+    size: float
+    model_size: float
+    state_size: float | None
+    rules: CacheRules
+
+
+def storage(shape: ModelShape, serving: Serving, engine: EngineLimits) -> Storage:
+    """The dtypes in effect; a state's is the config's, else the engine's for the architecture."""
+    dtype = cache_dtype(shape, serving, engine)
+    states = (x for name, x in engine.cache.state_dtypes if name in shape.architecture)
+    state = next(states, None)
+    return Storage(
+        dtype=dtype,
+        size=0.0 if dtype in LATENT_BYTES else element_bytes(dtype, shape, serving),
+        model_size=element_bytes("auto", shape, serving),
+        state_size=ELEMENT_BYTES[state] if state else None,
+        rules=engine.cache,
+    )
+
+
+def layer_specs(layer: Layer, tensor: int, stored: Storage) -> tuple[CacheSpec, ...]:
     """The caches of one decoder layer: none, one, or more (indexer, parallel state)."""
-    mixer, kept = layer.mixer, rules.checkpoint_kinds
+    mixer, size = layer.mixer, stored.size
     found: tuple[CacheSpec, ...] = ()
     if isinstance(mixer, Attention) and not mixer.shares_kv:
-        found = (attention_spec(mixer, tensor, dtype, size),)
+        found = (attention_spec(mixer, tensor, stored.dtype, size),)
     elif isinstance(mixer, Mla):
         whole = (unfolded_spec(mixer, tensor, size),)
-        found = latent_specs(mixer, dtype, size) if rules.latent else whole
+        found = latent_specs(mixer, stored.dtype, size) if stored.rules.latent else whole
     elif isinstance(mixer, StateSpace):
-        found = (state_spec(mixer, tensor, model_size, kept),)
-    beside = layer.parallel
-    return (*found, state_spec(beside, tensor, model_size, kept)) if beside else found
+        found = (_state(mixer, tensor, stored),)
+    return (*found, _state(layer.parallel, tensor, stored)) if layer.parallel else found
+
+
+def _state(mixer: StateSpace, tensor: int, stored: Storage) -> CacheSpec:
+    kept = mixer.kind in stored.rules.checkpoint_kinds
+    return state_spec(mixer, tensor, stored.model_size, stored.state_size, checkpoint=kept)
 
 
 def cache_specs(
     shape: ModelShape, parallelism: Parallelism, serving: Serving, engine: EngineLimits
 ) -> tuple[tuple[CacheSpec, ...], ...]:
     """The caches of each layer in order. Equal layers are one object and are worked out once."""
-    dtype = cache_dtype(shape, serving, engine)
-    size = 0.0 if dtype in LATENT_BYTES else element_bytes(dtype, shape, serving)
-    model_size = element_bytes("auto", shape, serving)
-    tensor = parallelism.attention_tensor
+    stored, tensor = storage(shape, serving, engine), parallelism.attention_tensor
     made = {
-        key: layer_specs(layer, tensor, dtype, size, model_size, engine.cache)
+        key: layer_specs(layer, tensor, stored)
         for key, layer in {id(layer): layer for layer in shape.layers}.items()
     }
     return tuple(made[id(layer)] for layer in shape.layers)

@@ -134,10 +134,11 @@ class CacheRules:
     that a request fits. `pads_pages`: pages that do not divide are padded, else all layers count
     in full. `alike_factor`: layer counts of two kinds within it share the larger group size.
     `hybrid`: windows save memory at all. `state_mode`: states kept per request (with prefix caching
-    2), one more for `checkpoint_kinds`. `state_align`, `latent_align` = token granularity of the
-    block of a hybrid, for plain and latent attention. `latent` False: latent attention is stored as
-    whole heads padded to 256 (before MLA kernels). `window_share`, `state_share`,
-    `states_per_request`: how a pool of tokens is split.
+    2), one more for `checkpoint_kinds`; `state_dtypes` = (part of the architecture's name, dtype)
+    where the config has none. `state_align`, `latent_align` = token granularity of the block of a
+    hybrid, for plain and latent attention. `latent` False: latent attention is stored as whole
+    heads padded to 256 (before MLA kernels). `window_share`, `state_share`, `states_per_request`:
+    how a pool of tokens is split.
     """
 
     pool: Pool
@@ -152,6 +153,7 @@ class CacheRules:
     state_mode: StateMode = "align"
     checkpoint_kinds: tuple[str, ...] = ()
     latent: bool = True
+    state_dtypes: tuple[tuple[str, str], ...] = ()
     state_align: int = 16
     latent_align: int = 128
     window_share: float = 0.8

@@ -118,9 +118,10 @@ def _block_pool(terms: Terms, blocks: Blocks, tokens: int) -> Pool:
     need = max(1, blocks.request_blocks(tokens))
     usable = count - 1 if blocks.rules.null_block and width else count
     concurrent = count / need
+    size = blocks.block_size or tokens
     printed = {
-        "blocks": count * blocks.block_size,
-        "groups": count // max(1, len(blocks.groups)) * blocks.block_size,
+        "blocks": count * size,
+        "groups": count // max(1, len(blocks.groups)) * size,
         "capacity": int(concurrent * tokens),
     }[blocks.rules.printed]
     return Pool(
@@ -131,5 +132,5 @@ def _block_pool(terms: Terms, blocks: Blocks, tokens: int) -> Pool:
         usable=usable / need,
         kv_bytes=terms.available,
         spare_bytes=(usable - need) * width if width else terms.available,
-        block_size=blocks.block_size,
+        block_size=size,
     )
