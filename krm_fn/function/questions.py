@@ -44,6 +44,7 @@ def pool_shape(pool: GpuPoolSpec, gpu: Gpu) -> PoolShape:
         nodes=pool.nodes,
         share=pool.share or total,
         interconnect=pool.interconnect or _usual_link(gpu),
+        sliced=pool.shared is not None or gpu.mig is not None,
     )
 
 

@@ -126,9 +126,11 @@ def _counted(count: int, what: str) -> str:
 
 
 def _speed(estimate: Estimate) -> str:
+    """An embedding model answers at once: it has no time between tokens."""
+    ttft, itl = milliseconds(estimate.ttft_seconds), milliseconds(estimate.itl_seconds)
+    answer = f"first token {ttft}, then one per {itl}" if estimate.itl_seconds else f"answer {ttft}"
     return (
-        f"speed    first token {milliseconds(estimate.ttft_seconds)}, then one per "
-        f"{milliseconds(estimate.itl_seconds)} at {estimate.concurrency} requests at once, "
+        f"speed    {answer} at {estimate.concurrency} requests at once, "
         f"{estimate.requests_per_second_per_replica:.3g} requests/s per replica "
         f"({estimate.provenance})"
     )

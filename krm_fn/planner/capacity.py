@@ -211,12 +211,14 @@ def _no_layout(question: Question) -> Result:
     """Stated sizes that the model, the engine or the node cannot have."""
     asked = _asked(question)
     why = list(layouts.conflicts(question, asked))
-    most = min(question.pool.gpus_per_node, question.pool.share)
+    most = question.pool.most_gpus
     if asked.gpus > most:
-        why.append(
-            f"a replica of {asked.gpus} GPUs needs one node with as many; "
-            f"a node of the share has {most}"
+        room = (
+            "slices of GPUs cannot be joined"
+            if question.pool.sliced
+            else (f"a node of the share has {most}")
         )
+        why.append(f"a replica of {asked.gpus} GPUs needs one node with as many; {room}")
     field = "spec.serving.tensorParallelSize" if question.stated.tensor else "spec.serving"
     return error("; ".join(why) or "no layout is legal", field, current=question.stated.tensor)
 

@@ -15,7 +15,7 @@ from krm_fn.planner.plan import Parallelism, Question
 
 def legal(question: Question) -> tuple[Parallelism, ...]:
     """All layouts within a node and the share that agree with what is stated, smallest first."""
-    most = min(question.pool.gpus_per_node, question.pool.share)
+    most = question.pool.most_gpus
     found = [p for p in _grid(question, most) if p.gpus <= most and not conflicts(question, p)]
     return tuple(sorted(found, key=lambda p: (p.gpus, p.pipeline, p.data)))
 

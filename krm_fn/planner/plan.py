@@ -67,7 +67,10 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolShape:
-    """The GPUs that a service may use. `share` = GPUs of the pool for this service."""
+    """The GPUs that a service may use. `share` = GPUs of the pool for this service.
+
+    `sliced` = a "GPU" is a slice (MIG) or a time share of one; slices cannot be joined.
+    """
 
     gpu: Gpu
     gpu_memory_bytes: int
@@ -75,6 +78,12 @@ class PoolShape:
     nodes: int
     share: int
     interconnect: Interconnect
+    sliced: bool = False
+
+    @property
+    def most_gpus(self) -> int:
+        """GPUs that one replica can have: those of a node, within the share; a slice is alone."""
+        return 1 if self.sliced else min(self.gpus_per_node, self.share)
 
     def replicas(self, gpus: int) -> int:
         """How many pods of so many GPUs fit at once: each on one node, all within the share."""
