@@ -34,10 +34,11 @@ def model_shape(config: Json) -> ModelShape:
     shape = _shape(known, read)
     if read.missing:
         raise ValueError(f"config.json of {known.name} lacks {explained(read.missing)}")
-    if not known.in_tables and _FOREIGN.search(" ".join(read.text)):
+    foreign = sorted(key for key in read.text if _FOREIGN.search(key))
+    if foreign and not known.in_tables:
         raise ValueError(
-            f'architecture "{known.name}" is not known, and its config.json has layers that are '
-            f"neither attention nor experts: {', '.join(sorted(read.leftovers()))}"
+            f'architecture "{known.name}" is not known, and its config.json names layers that are '
+            f"neither attention nor experts: {', '.join(foreign)}"
         )
     return shape
 

@@ -90,10 +90,13 @@ def model_card(model_id: str) -> ModelCard | None:
 
 def near_models(model_id: str) -> tuple[str, ...]:
     """Up to three ids that were perhaps meant; capital letters and the organisation may differ."""
-    lower = {name.lower(): name for name in model_ids()}
-    named = {name.lower().rpartition("/")[2]: name for name in model_ids()}
+    full = {name.lower(): name for name in model_ids()}
+    short: dict[str, str] = {}
+    for lower, name in full.items():
+        short.setdefault(lower.rpartition("/")[2], name)
     wanted = model_id.lower()
-    near = [lower[wanted]] if wanted in lower else []
-    near += [lower[name] for name in get_close_matches(wanted, lower, n=3, cutoff=0.8)]
-    short = get_close_matches(wanted.rpartition("/")[2], named, n=3, cutoff=0.8)
-    return tuple(dict.fromkeys(near + [named[name] for name in short]))[:3]
+    last = wanted.rpartition("/")[2]
+    near = [full.get(wanted), short.get(last)]
+    near += [full[name] for name in get_close_matches(wanted, full, n=3, cutoff=0.8)]
+    near += [short[name] for name in get_close_matches(last, short, n=3, cutoff=0.8)]
+    return tuple(dict.fromkeys(name for name in near if name))[:3]

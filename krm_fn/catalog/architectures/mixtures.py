@@ -4,6 +4,7 @@ Sources: the modeling files of transformers 5.19 and vllm/model_executor/models 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from krm_fn.catalog.architectures import layer_types as types
 from krm_fn.catalog.architectures import mixers
@@ -183,7 +184,7 @@ MIXTURES: Mapping[str, Family] = {
     "DeepseekV3ForCausalLM": DEEPSEEK_V3,
     "DeepseekV32ForCausalLM": DEEPSEEK_V3,
     "GlmMoeDsaForCausalLM": DEEPSEEK_V3,
-    "Glm4MoeLiteForCausalLM": DEEPSEEK_V3,
+    "Glm4MoeLiteForCausalLM": replace(DEEPSEEK_V3, defaults={"first_k_dense_replace": 1}),
     "Mistral4ForCausalLM": MISTRAL4,
     "MiniCPM3ForCausalLM": MINICPM3,
     "DeepseekV4ForCausalLM": DEEPSEEK_V4,

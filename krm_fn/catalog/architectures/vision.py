@@ -166,10 +166,7 @@ def gemma4(v: Json, _: Json, text: int) -> int:
     attention = d * dim * (2 * heads + 2 * kv) + 2 * dim
     block = 4 * d + attention + 3 * d * inner
     patch = 3 * v["patch_size"] ** 2 * d
-    scale = 2 * d if v.get("standardize") else 0
-    return int(
-        patch + 2 * v.get("position_embedding_size", 10240) * d + depth * block + d * text + scale
-    )
+    return int(patch + 2 * v.get("position_embedding_size", 10240) * d + depth * block + d * text)
 
 
 def dots(v: Json, _: Json, text: int) -> int:
