@@ -95,6 +95,8 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
         results += _argument_faults(service, variants.value)
     if pool.value and gpu.value:
         results += platforms.placement_faults(placement(pool.value, gpu.value))
+    if pool.value and variants.value:
+        results += _shared_memory(pool.value, variants.value)
     if pool.value and gpu.value and card.value and variants.value:
         results += _engine_results(variants.value, gpu.value, card.value, pool.value)
     located = tuple(replace(r, resource=r.resource or reference(request.document)) for r in results)
@@ -179,6 +181,19 @@ def _sharing(pool: GpuPoolSpec, found: Gpu) -> Iterator[Result]:
             current=found.name,
             proposed=found.name.removesuffix("-SHARED"),
         )
+
+
+def _shared_memory(pool: GpuPoolSpec, variants: tuple[VariantFacts, ...]) -> Iterator[Result]:
+    """A fraction of what is free is no promise where other pods come and go on the same GPU."""
+    for variant in variants:
+        limits = variant.engine.limits
+        if pool.shared and limits and limits(variant.version).memory_basis == "free":
+            yield warning(
+                f"{variant.engine.name} takes a fraction of the memory that is free at its start, "
+                "so on a time-sliced GPU it depends on which other pods run; prefer whole GPUs, "
+                "MIG, or an engine whose fraction is of the total",
+                "spec.gpuPool.shared",
+            )
 
 
 def card_of(service: LLMService, given: Intake) -> Found:

@@ -36,15 +36,15 @@ def question(facts: Facts, variant: VariantFacts) -> Question:
 def pool_shape(pool: GpuPoolSpec, gpu: Gpu) -> PoolShape:
     total = pool.gpus_per_node * pool.nodes
     memory = quantity_bytes(pool.gpu_memory) if pool.gpu_memory else gpu.memory_bytes
-    sharers = pool.shared.replicas if pool.shared else 1
     return PoolShape(
         gpu=gpu,
-        gpu_memory_bytes=memory // sharers,
+        gpu_memory_bytes=memory,
         gpus_per_node=pool.gpus_per_node,
         nodes=pool.nodes,
         share=pool.share or total,
         interconnect=pool.interconnect or _usual_link(gpu),
         sliced=pool.shared is not None or gpu.mig is not None,
+        sharers=pool.shared.replicas if pool.shared else 1,
     )
 
 

@@ -69,7 +69,8 @@ class Workload:
 class PoolShape:
     """The GPUs that a service may use. `share` = GPUs of the pool for this service.
 
-    `sliced` = a "GPU" is a slice (MIG) or a time share of one; slices cannot be joined.
+    `sliced` = a "GPU" is a slice (MIG) or a time share of one; slices cannot be joined. `sharers` =
+    pods on one GPU (time slicing): each sees all of its memory and may use its part.
     """
 
     gpu: Gpu
@@ -79,6 +80,7 @@ class PoolShape:
     share: int
     interconnect: Interconnect
     sliced: bool = False
+    sharers: int = 1
 
     @property
     def most_gpus(self) -> int:

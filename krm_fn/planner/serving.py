@@ -55,14 +55,23 @@ def _first(question: Question, layout: Parallelism) -> Serving:
         max_num_seqs=seats,
         max_num_batched_tokens=stated.max_num_batched_tokens or _batched_tokens(question),
         kv_cache_dtype=stated.kv_cache_dtype or "auto",
-        memory_fraction=stated.memory_fraction or engine.memory_fraction or 0.0,
+        memory_fraction=stated.memory_fraction or 0.0,
         dtype=stated.dtype or _dtype(question),
         quantization=stated.quantization,
         enforce_eager=stated.enforce_eager,
     )
-    if base.memory_fraction:
-        return base
-    return replace(base, memory_fraction=automatic_fraction(question, layout, base))
+    return (
+        base
+        if stated.memory_fraction
+        else replace(base, memory_fraction=_fraction(question, layout, base))
+    )
+
+
+def _fraction(question: Question, layout: Parallelism, serving: Serving) -> float:
+    """The engine version's own; pods that share a GPU in time take equal parts of it."""
+    fraction = question.engine.memory_fraction or automatic_fraction(question, layout, serving)
+    sharers = question.pool.sharers
+    return fraction if sharers == 1 else int(fraction / sharers * 1000) / 1000
 
 
 def _dtype(question: Question) -> str:
