@@ -47,7 +47,7 @@ def least_context(question: Question) -> int:
 
 def _first(question: Question, layout: Parallelism) -> Serving:
     """Everything but context and batch, which need the memory left by the rest."""
-    stated, engine = question.stated, question.engine
+    stated = question.stated
     least = least_context(question)
     seats = stated.max_num_seqs or _most_batch(question)
     base = Serving(
