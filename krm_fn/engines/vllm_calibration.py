@@ -72,8 +72,18 @@ _GRAPHS = Graphs(
     source=H100_019,
 )
 _PLAIN = replace(_GRAPHS, where=ANY, base_bytes=int(0.1 * GIB), measurements=8)
+_WIDE = replace(
+    _GRAPHS,
+    where=Where(min_major=10, max_major=10),
+    max_size=1024,
+    measurements=0,
+    spread_bytes=2 * GIB,
+    source="captured up to 1024 (vllm/config/vllm.py, 0.33); size from Hopper",
+)
 GRAPHS = (
     Since(until=(0, 20), value=_GRAPHS),
+    Since(until=(0, 20), value=_WIDE),
+    Since(since=(0, 20), value=replace(_WIDE, charged=True)),
     Since(until=(0, 20), value=_PLAIN),
     Since(since=(0, 20), value=replace(_GRAPHS, charged=True)),
     Since(since=(0, 20), value=replace(_PLAIN, charged=True)),

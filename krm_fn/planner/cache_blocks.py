@@ -42,9 +42,12 @@ class Blocks:
 
     @property
     def block_size(self) -> int:
-        """Tokens of the smallest block, as the log prints tokens; 0 = states only."""
-        sizes = (group.block_size for group in self.groups if group.spec.kind != "state")
-        return min(sizes, default=0)
+        """Tokens of the smallest block, as the log prints tokens; 0 = states only. Windows with
+        blocks of their own do not count.
+        """
+        found = (x for x in self.groups if x.spec.kind != "state")
+        own = (x.block_size for x in found if x.spec.kind == "full" or not x.spec.block)
+        return min(own, default=0)
 
     def block_bytes(self, first: int, last: int) -> int:
         """Bytes of one block in the pool of the stage that holds layers [first, last)."""

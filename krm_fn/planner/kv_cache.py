@@ -205,6 +205,9 @@ def cache_specs(
 
 
 def bytes_per_token(specs: tuple[tuple[CacheSpec, ...], ...]) -> int:
-    """Bytes that one more token takes if every layer whose cache grows counts in full."""
-    grows = (spec for layer in specs for spec in layer if spec.kind != "cross")
+    """Bytes that one more token takes if every layer whose cache grows counts in full; the windows
+    beside compressed entries (DeepSeek V4) do not grow.
+    """
+    found = (spec for layer in specs for spec in layer if spec.kind != "cross")
+    grows = (spec for spec in found if spec.kind == "full" or not spec.block)
     return sum(spec.token_bytes // spec.ratio for spec in grows)
