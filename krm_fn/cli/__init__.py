@@ -18,6 +18,7 @@ VERBS: Mapping[str, str] = {
     "explain": "print where every number of a plan comes from",
     "validate": "check configs, and rendered manifests, without writing anything",
     "schema": "print the JSON Schema of the functionConfig, for editors",
+    "detect": "print a GPUPool for each kind of GPU node of the cluster",
     "resolve": "look a model up on the Hugging Face Hub and print a ModelCard",
 }
 

@@ -2,7 +2,8 @@
 
 A folder, a file or - (stdin). Configs of ours are planned and rendered in memory; Kubernetes
 objects, such as `kustomize build overlays/vllm | krm-fn validate -`, are held against the checks
-that guard our own output.
+that guard our own output. `--server` also asks the API server that kubectl talks to: it goes
+through a server-side apply of the objects, of each overlay of a folder, and carries nothing out.
 """
 
 import argparse
@@ -18,14 +19,17 @@ from krm_fn.krm import Item, ResourceList
 
 def arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("source", metavar="DIR|FILE", help="a folder, a file or - (stdin)")
+    verb.add_argument("--server", action="store_true", help="also ask the API server")
+    verb.add_argument("--context", help="a context of the kubeconfig; the default is the current")
 
 
 def run(options: argparse.Namespace) -> int:
     items = _items(options.source)
     ours = [item for item in items if item.api_version.startswith("krm-fn.dev/")]
-    results = (*_config_results(tuple(ours)), *_object_results(items))
+    results = (*_config_results(tuple(ours)), *_object_results(items), *_answers(options, items))
     for result in results:
-        print(result.line)
+        path = (result.file or {}).get("path")
+        print(f"{path}: {result.line}" if path else result.line)
     print(f"{len(items)} objects, {len(results)} findings", file=sys.stderr)
     return int(has_errors(results) or not items)
 
@@ -46,10 +50,29 @@ def _config_results(items: tuple[Item, ...]) -> tuple[Result, ...]:
 
 def _object_results(items: tuple[Item, ...]) -> tuple[Result, ...]:
     """Objects of kustomize's output; parts of a tree are no final objects and are left out."""
-    final = [
-        item.object
-        for item in items
-        if not item.api_version.startswith(("krm-fn.dev/", "kustomize.config.k8s.io/"))
-        and item.kind != "Kptfile"
-    ]
+    parts = {_folder(item) for item in items if item.kind == "Kustomization"}
+    final = [item.object for item in items if _is_applied(item) and _folder(item) not in parts]
     return checks.faults(checks.Context(objects=tuple(final))) if final else ()
+
+
+def _folder(item: Item) -> str | None:
+    """The folder of the item's file; None if it comes from a stream."""
+    return str(Path(item.path).parent) if item.path and "/" in item.path else None
+
+
+def _is_applied(item: Item) -> bool:
+    """Whether a cluster would get it; configs of functions and of kustomize are for others."""
+    ours = item.api_version.startswith(("krm-fn.dev/", "kustomize.config.k8s.io/"))
+    return not ours and item.kind != "Kptfile"
+
+
+def _answers(options: argparse.Namespace, items: tuple[Item, ...]) -> tuple[Result, ...]:
+    """What the API server says; of a folder with overlays, to what kustomize builds of each."""
+    if not options.server:
+        return ()
+    from krm_fn.lookup import server  # noqa: PLC0415  # networked
+
+    folder = Path(options.source)
+    builds = server.builds(folder) if folder.is_dir() else ()
+    single = [(item.path, item.object) for item in items if _is_applied(item)]
+    return tuple(server.answers(builds or [single], options.context))
