@@ -45,9 +45,7 @@ def argv_faults(
     if engine not in TABLED:
         return ()
     found = _spaced(args, field_path)
-    if found:
-        return tuple(found)
-    given = words(engine, version, args)
+    given = words(engine, version, [_mended(text) for text in args])
     taken = {_canonical(engine, flag): field for flag, field in (owned or {}).items()}
     faults = [
         fault
@@ -55,7 +53,12 @@ def argv_faults(
         for fault in _word_faults(engine, version, word, f"{field_path}[{word.index}]", taken)
         if not (owned is None and word.flag is None and word.index == 0)
     ]
-    return (*faults, *_repeated(given, field_path))
+    return (*found, *faults, *_repeated(given, field_path))
+
+
+def _mended(text: str) -> str:
+    """An element that holds a flag and its value, as it was meant: the rest can be checked too."""
+    return text.replace(" ", "=", 1) if is_flag(text) and " " in text.partition("=")[0] else text
 
 
 def env_faults(
@@ -230,7 +233,11 @@ def _variable_faults(
     elif name in owned:
         yield error(f"`{name}` is set by krm-fn: change {owned[name]} instead", path, current=name)
     elif _SECRET.fullmatch(name):
-        yield warning(f"`{name}` looks like a secret: its value stands in plain text", path)
+        yield error(
+            f"`{name}` looks like a secret, and its value would stand in plain text: give it by "
+            f"reference, `{name}: {{name: SECRET, key: KEY}}` in `secretEnv` beside `env`",
+            path,
+        )
     elif engine in TABLED and name.startswith(_PREFIXES[engine]):
         yield from _engine_variable_faults(engine, version, name, path)
 

@@ -468,7 +468,9 @@ def _argument_faults(service: LLMService, variants: tuple[VariantFacts, ...]) ->
             yield from argv.argv_faults(
                 engine.name, version, args, f"{where}.extraArgs", engine.owned
             )
-            yield from argv.env_faults(engine.name, version, env, f"{where}.env")
+            yield from argv.env_faults(
+                engine.name, version, env, f"{where}.env", {"HF_TOKEN": "spec.model.tokenSecretRef"}
+            )
 
 
 def no_workload(service: LLMService) -> Iterator[Result]:

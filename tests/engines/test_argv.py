@@ -115,7 +115,7 @@ def test_an_engine_without_tables_is_not_judged():
         ("vllm", "0.33.0", "VLLM_ATTENTION_BACKEND", "warning", "--attention-backend"),
         ("vllm", "0.33.0", "VLLM_LOGING_LEVEL", "warning", "VLLM_LOGGING_LEVEL"),
         ("vllm", "0.33.0", "HF_TOKEN", "error", "spec.model.tokenSecretRef"),
-        ("vllm", "0.33.0", "MY_API_KEY", "warning", "plain text"),
+        ("vllm", "0.33.0", "MY_API_KEY", "error", "plain text"),
         ("vllm", "0.33.0", "A-B", "error", "name of a variable"),
         ("sglang", "0.5.23", "SGLANG_NO_SUCH_THING", "warning", "does not read"),
     ],
