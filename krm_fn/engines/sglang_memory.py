@@ -149,6 +149,17 @@ CONTEXT = (
 )
 
 
+KV_DTYPES = (
+    Since(value="auto"),
+    Since(value="fp8_e4m3"),
+    Since(value="fp8_e5m2"),
+    Since(since=(0, 5, 5), value="bfloat16"),
+    Since(since=(0, 5, 5), value="bf16"),
+    Since(since=(0, 5, 5), value="fp4_e2m1"),
+)
+"""sglang/srt/server_args.py, 0.4.9.post6, 0.5.5, 0.5.10."""
+
+
 def limits(version: str) -> EngineLimits:
     """Memory and layout rules of an SGLang release."""
     release = number(version)
@@ -158,7 +169,7 @@ def limits(version: str) -> EngineLimits:
         memory_basis="free",
         memory_fraction=None,
         block_size=1,
-        kv_cache_dtypes=("auto", "bfloat16", "fp8_e4m3", "fp8_e5m2"),
+        kv_cache_dtypes=all_at(KV_DTYPES, release),
         attention_data_parallel=True,
         activation_charged=False,
         cache=CACHE,

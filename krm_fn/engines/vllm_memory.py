@@ -156,13 +156,19 @@ BATCHES = (
 
 KV_DTYPES = (
     Since(value="auto"),
-    Since(since=(0, 9), value="bfloat16"),
+    Since(since=(0, 11), value="bfloat16"),
+    Since(since=(0, 19), value="float16"),
     Since(value="fp8"),
     Since(value="fp8_e4m3"),
     Since(value="fp8_e5m2"),
+    Since(since=(0, 9), value="fp8_inc"),
     Since(since=(0, 11, 1), value="fp8_ds_mla"),
-    Since(since=(0, 30), value="nvfp4"),
+    Since(since=(0, 20), value="int8_per_token_head"),
+    Since(since=(0, 20), value="fp8_per_token_head"),
+    Since(since=(0, 20), value="nvfp4"),
+    Since(since=(0, 30), value="nvfp4_ds_mla"),
 )
+"""Those whose size is known here (vllm/config/cache.py:CacheDType, 0.10.2-0.33.0)."""
 
 
 def limits(version: str) -> EngineLimits:

@@ -10,6 +10,7 @@ ELEMENT_BYTES = {
     "half": 2.0,
     "float16": 2.0,
     "bfloat16": 2.0,
+    "bf16": 2.0,
     "float": 4.0,
     "float32": 4.0,
     "fp8": 1.0,
