@@ -1,8 +1,7 @@
 """stdin -> function -> stdout, and the way to the command line; the only place of process state."""
 
+import gc
 import sys
-
-from krm_fn.krm import guarded_stdout, run
 
 
 def main() -> int:
@@ -11,7 +10,9 @@ def main() -> int:
         from krm_fn.cli import main as cli  # noqa: PLC0415  # the function needs none of it
 
         return cli(sys.argv[1:])
+    gc.disable()  # a short life: what collecting costs is more than what it frees
     from krm_fn.function import OWNER, generate  # noqa: PLC0415  # --help must not load it
+    from krm_fn.krm import guarded_stdout, run  # noqa: PLC0415
 
     with guarded_stdout() as stdout:
         outcome = run(sys.stdin.buffer.read(), generate, owner_key=OWNER)
