@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from krm_fn.engines.base import Metric, Server
+from krm_fn.engines.base import Metric, Probe, Server
 from krm_fn.planner.host import HostNeeds, SharedMemory
 from krm_fn.planner.limits import EngineLimits
 from krm_fn.planner.plan import Plan, Question
+from krm_fn.units import GIB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +55,64 @@ class Launch:
         return tuple(
             (name, ref.secret, ref.key, ref.optional) for name, ref in (*token, *self.secret_env)
         )
+
+
+def gpu_server(
+    launch: Launch,
+    *,
+    engine: str,
+    command: tuple[str, ...],
+    args: tuple[str, ...],
+    env: tuple[tuple[str, str], ...],
+    probes: tuple[Probe, Probe, Probe],
+    metrics: tuple[Metric, ...],
+    user: int | None,
+    home: str,
+) -> Server:
+    """A server on GPUs: what does not depend on the engine comes from the launch.
+
+    `probes` = startup, readiness, liveness. All that is written stands on volumes: weights, kernel
+    caches, home, /tmp.
+    """
+    host = launch.host
+    startup, readiness, liveness = probes
+    return Server(
+        engine=engine,
+        version=launch.version,
+        image=launch.image,
+        command=command,
+        args=args,
+        env=env,
+        secret_env=launch.secrets,
+        startup=startup,
+        readiness=readiness,
+        liveness=liveness,
+        metrics=metrics,
+        gpus=launch.plan.gpus_per_replica,
+        user=user,
+        group=0 if user is not None else None,
+        supplemental_groups=launch.supplemental_groups,
+        writable=(
+            ("cache", "/cache", 10 * GIB),
+            ("home", home, None),
+            ("tmp", "/tmp", None),  # noqa: S108  # a path in the container
+        ),
+        cache_path=None if launch.local else "/models",
+        cache_bytes=launch.cache_bytes,
+        shared_memory_bytes=host.shared_memory_bytes,
+        cpu_cores=host.cpu_cores,
+        memory_bytes=host.memory_bytes,
+        memory_limit_bytes=host.memory_limit_bytes,
+        ephemeral_bytes=host.ephemeral_bytes,
+        pre_stop_seconds=host.pre_stop_seconds,
+        shutdown_seconds=host.shutdown_seconds,
+        startup_seconds=host.startup_seconds,
+        pod_labels=(
+            ("llm-d.ai/inference-serving", "true"),
+            ("llm-d.ai/engine-type", engine),
+            ("llm-d.ai/role", "both"),
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ Facts: SGLang wheels 0.4.9 to 0.5.23 (`srt/server_args.py`, `srt/entrypoints/htt
 
 from krm_fn.engines import versions
 from krm_fn.engines.base import Probe, Server
-from krm_fn.engines.launch import Engine, Launch, load_metrics
+from krm_fn.engines.launch import Engine, Launch, gpu_server, load_metrics
 from krm_fn.engines.sglang_memory import limits
 from krm_fn.planner.host import SharedMemory
 from krm_fn.units import GIB
@@ -48,48 +48,25 @@ HOME = "/home/sglang"
 
 def server(launch: Launch) -> Server:
     """`python3 -m sglang.launch_server`; as the image's own user (root) until a uid is stated."""
-    host = launch.host
     user = launch.user if launch.user_stated else None
     home = "/root" if user is None else HOME
-    return Server(
+    return gpu_server(
+        launch,
         engine=NAME,
-        version=launch.version,
-        image=launch.image,
         command=("python3", "-m", "sglang.launch_server"),
         args=_args(launch),
         env=_env(launch, home),
-        secret_env=launch.secrets,
-        # the port is closed while the model loads, so a failed probe takes no time
-        startup=_generating(period=10, failures=host.startup_seconds // 10),
-        readiness=_readiness(launch),
-        liveness=_generating(period=30, failures=4),
+        probes=(
+            # the port is closed while the model loads, so a failed probe takes no time
+            _generating(period=10, failures=launch.host.startup_seconds // 10),
+            _readiness(launch),
+            _generating(period=30, failures=4),
+        ),
         metrics=load_metrics(
             launch, waiting="sglang:num_queue_reqs", running="sglang:num_running_reqs"
         ),
-        gpus=launch.plan.gpus_per_replica,
         user=user,
-        group=0 if user is not None else None,
-        supplemental_groups=launch.supplemental_groups,
-        writable=(
-            ("cache", "/cache", 10 * GIB),
-            ("home", home, None),
-            ("tmp", "/tmp", None),  # noqa: S108  # a path in the container
-        ),
-        cache_path=None if launch.local else "/models",
-        cache_bytes=launch.cache_bytes,
-        shared_memory_bytes=host.shared_memory_bytes,
-        cpu_cores=host.cpu_cores,
-        memory_bytes=host.memory_bytes,
-        memory_limit_bytes=host.memory_limit_bytes,
-        ephemeral_bytes=host.ephemeral_bytes,
-        pre_stop_seconds=host.pre_stop_seconds,
-        shutdown_seconds=host.shutdown_seconds,
-        startup_seconds=host.startup_seconds,
-        pod_labels=(
-            ("llm-d.ai/inference-serving", "true"),
-            ("llm-d.ai/engine-type", "sglang"),
-            ("llm-d.ai/role", "both"),
-        ),
+        home=home,
     )
 
 

@@ -5,13 +5,14 @@ Facts: vLLM sdists 0.9 to 0.33 (`docker/Dockerfile`, `vllm/engine/arg_utils.py`,
 
 from krm_fn.engines import versions
 from krm_fn.engines.base import Probe, Server
-from krm_fn.engines.launch import Engine, Launch, load_metrics
+from krm_fn.engines.launch import Engine, Launch, gpu_server, load_metrics
 from krm_fn.engines.vllm_memory import limits
 from krm_fn.planner.host import SharedMemory
 from krm_fn.units import GIB
 
 NAME = "vllm"
 HEALTH = "/health"
+HOME = "/home/vllm"
 OWNED = {
     "--model": "spec.model.id",
     "--served-model-name": "spec.model.servedName",
@@ -40,47 +41,32 @@ OWNED = {
 
 
 def server(launch: Launch) -> Server:
-    """`vllm serve MODEL ...` as uid 2000 with every written folder on a volume."""
-    host = launch.host
-    return Server(
+    """`vllm serve MODEL ...` as uid 2000."""
+    return gpu_server(
+        launch,
         engine=NAME,
-        version=launch.version,
-        image=launch.image,
         command=("vllm", "serve"),  # stated: the images' entry point changed after 0.10
         args=_args(launch),
         env=_env(launch),
-        secret_env=launch.secrets,
-        startup=_startup_probe(host.startup_seconds),
-        readiness=Probe(path=HEALTH, period_seconds=5, timeout_seconds=2, failure_threshold=3),
-        # a busy engine answers late: 60 s of silence before it is killed
-        liveness=Probe(path=HEALTH, period_seconds=15, timeout_seconds=10, failure_threshold=6),
+        probes=_probes(launch),
         metrics=load_metrics(
             launch, waiting="vllm:num_requests_waiting", running="vllm:num_requests_running"
         ),
-        gpus=launch.plan.gpus_per_replica,
         user=launch.user,
-        group=0 if launch.user is not None else None,
-        supplemental_groups=launch.supplemental_groups,
-        writable=(
-            ("cache", "/cache", 10 * GIB),
-            ("home", "/home/vllm", None),
-            ("tmp", "/tmp", None),  # noqa: S108  # a path in the container
-        ),
-        cache_path=None if launch.local else "/models",
-        cache_bytes=launch.cache_bytes,
-        shared_memory_bytes=host.shared_memory_bytes,
-        cpu_cores=host.cpu_cores,
-        memory_bytes=host.memory_bytes,
-        memory_limit_bytes=host.memory_limit_bytes,
-        ephemeral_bytes=host.ephemeral_bytes,
-        pre_stop_seconds=host.pre_stop_seconds,
-        shutdown_seconds=host.shutdown_seconds,
-        startup_seconds=host.startup_seconds,
-        pod_labels=(
-            ("llm-d.ai/inference-serving", "true"),
-            ("llm-d.ai/engine-type", "vllm"),
-            ("llm-d.ai/role", "both"),
-        ),
+        home=HOME,
+    )
+
+
+def _probes(launch: Launch) -> tuple[Probe, Probe, Probe]:
+    """`/health` answers as soon as the port is open, which is after the model is loaded.
+
+    A busy engine answers late: 90 s of silence before it is killed.
+    """
+    startup = launch.host.startup_seconds // 10
+    return (
+        Probe(path=HEALTH, period_seconds=10, timeout_seconds=5, failure_threshold=startup),
+        Probe(path=HEALTH, period_seconds=5, timeout_seconds=2, failure_threshold=3),
+        Probe(path=HEALTH, period_seconds=15, timeout_seconds=10, failure_threshold=6),
     )
 
 
@@ -138,7 +124,7 @@ def _has(launch: Launch, flag: str) -> bool:
 
 def _env(launch: Launch) -> tuple[tuple[str, str], ...]:
     own = {
-        "HOME": "/home/vllm",
+        "HOME": HOME,
         "USER": "vllm",
         "VLLM_CACHE_ROOT": "/cache/vllm",
         "TRITON_CACHE_DIR": "/cache/triton",
@@ -152,10 +138,6 @@ def _env(launch: Launch) -> tuple[tuple[str, str], ...]:
     if versions.has_env(NAME, launch.version, "VLLM_ENGINE_READY_TIMEOUT_S"):
         own |= {"VLLM_ENGINE_READY_TIMEOUT_S": str(launch.host.startup_seconds)}
     return tuple((own | dict(launch.env)).items())
-
-
-def _startup_probe(seconds: int) -> Probe:
-    return Probe(path=HEALTH, period_seconds=10, timeout_seconds=5, failure_threshold=seconds // 10)
 
 
 ENGINE = Engine(

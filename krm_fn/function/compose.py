@@ -7,10 +7,11 @@ from krm_fn.api.v1alpha1 import LLMService
 from krm_fn.catalog import platforms
 from krm_fn.engines import Server
 from krm_fn.errors import Result, info, warning
-from krm_fn.function.facts import BASE, Facts, VariantFacts, default_variant
-from krm_fn.function.facts import placement as facts_placement
+from krm_fn.function.facts import Facts
 from krm_fn.function.launches import launch
+from krm_fn.function.pool_facts import placement as pool_placement
 from krm_fn.function.questions import question
+from krm_fn.function.variant_facts import BASE, VariantFacts, default_variant
 from krm_fn.function.weights import (
     cache,
     cache_bytes,
@@ -148,7 +149,7 @@ def placement(facts: Facts) -> Placement:
 
 
 def placement_facts(facts: Facts) -> platforms.Placement:
-    return facts_placement(facts.pool, facts.gpu)
+    return pool_placement(facts.pool, facts.gpu)
 
 
 def rollout(facts: Facts, plan: Plan) -> Rollout:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from krm_fn.function.facts import Facts, VariantFacts
+from krm_fn.function.facts import Facts
 from krm_fn.function.launches import host_needs
 from krm_fn.function.questions import question
+from krm_fn.function.variant_facts import VariantFacts
 from krm_fn.planner.layouts import legal
 from krm_fn.planner.memory_terms import memory_terms
 from krm_fn.planner.plan import Estimate, Plan

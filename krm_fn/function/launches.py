@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from krm_fn.api.v1alpha1 import LLMService
 from krm_fn.engines import Launch, Token
 from krm_fn.errors import Result, error, info, warning
-from krm_fn.function.facts import Facts, VariantFacts
+from krm_fn.function.facts import Facts
+from krm_fn.function.variant_facts import VariantFacts
 from krm_fn.function.weights import cache_bytes, is_prefetched, model_path, token
 from krm_fn.planner import host
 from krm_fn.planner.plan import Plan, Question

@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService, WorkloadSpec
 from krm_fn.catalog.rows import Gpu
-from krm_fn.function.facts import Facts, VariantFacts
+from krm_fn.function.facts import Facts
+from krm_fn.function.variant_facts import VariantFacts
 from krm_fn.planner.plan import Interconnect, PoolShape, Question, Stated, Workload
 from krm_fn.units import duration_seconds, quantity_bytes
 

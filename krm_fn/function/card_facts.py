@@ -1,0 +1,102 @@
+"""Which model a service means: inline facts win over a card, a card over the catalogue."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from krm_fn.api.v1alpha1 import LLMService, Safetensors
+from krm_fn.catalog import models
+from krm_fn.catalog.architecture import model_shape
+from krm_fn.catalog.shape import ModelShape
+from krm_fn.errors import Result, error, warning
+from krm_fn.function.found import Found, no_such
+from krm_fn.function.intake import Intake
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Facts of a model and where they come from."""
+
+    config: Mapping[str, Any]
+    shape: ModelShape
+    safetensors: Safetensors | None
+    revision: str | None
+    gated: bool
+    source: str
+
+
+def card_of(service: LLMService, given: Intake) -> Found:
+    """Inline facts win over a card, a card over the catalogue."""
+    model = service.spec.model
+    if model.config is not None:
+        return _card(
+            model.config, model.safetensors, model.revision, "inline config", gated=model.gated
+        )
+    if model.card_ref:
+        name = model.card_ref.name
+        if name not in given.cards:
+            fault = no_such("ModelCard", name, given.cards, "model.cardRef.name", given)
+            return Found(results=(fault,))
+        card = given.cards[name].spec
+        return _card(
+            card.config,
+            model.safetensors or card.safetensors,
+            model.revision or card.revision,
+            f"ModelCard {name}",
+            gated=card.gated if model.gated is None else model.gated,
+        )
+    row = models.model_card(model.id)
+    if row is None:
+        return Found(results=(_unknown_model(model.id),))
+    gated = row.gated if model.gated is None else model.gated
+    totals = Safetensors(**row.safetensors.model_dump()) if row.safetensors else None
+    return _card(
+        row.config,
+        model.safetensors or totals,
+        model.revision or row.revision,
+        f"catalogue ({row.source})",
+        gated=gated,
+    )
+
+
+def _card(
+    config: Mapping[str, Any],
+    safetensors: Safetensors | None,
+    revision: str | None,
+    source: str,
+    *,
+    gated: bool | None,
+) -> Found:
+    try:
+        shape = model_shape(config)
+    except ValueError as fault:
+        return Found(results=(error(str(fault), "spec.model.config"),))
+    card = Card(
+        config=config,
+        shape=shape,
+        safetensors=safetensors,
+        revision=revision,
+        gated=bool(gated),
+        source=source,
+    )
+    return Found(value=card, results=tuple(_not_understood(shape)))
+
+
+def _not_understood(shape: ModelShape) -> Iterator[Result]:
+    if shape.unknown:
+        yield warning(
+            f"not understood and left out of the plan: {'; '.join(shape.unknown)}",
+            "spec.model.config",
+        )
+
+
+def _unknown_model(name: str) -> Result:
+    close = models.near_models(name)
+    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+    return error(
+        f'"{name}" is not in the catalogue{hint}: state `spec.model.config` with the model\'s '
+        "config.json, or let `krm-fn resolve` write a ModelCard and state `spec.model.cardRef`",
+        "spec.model.id",
+        current=name,
+        proposed=close[0] if close else None,
+    )

@@ -1,0 +1,34 @@
+"""A fact that may be missing, and what is to be said about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from krm_fn.api.faults import near, one_of
+from krm_fn.errors import Result, error
+from krm_fn.function.intake import Intake
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A fact if there is one, and what is to be said about it."""
+
+    value: Any = None
+    results: tuple[Result, ...] = ()
+
+
+def no_such(kind: str, name: str, known: Mapping[str, Any], field: str, given: Intake) -> Result:
+    path = f"spec.{field}"
+    if given.alone:
+        inline = "gpuPool" if kind == "GPUPool" else "model.config"
+        return error(
+            f'refers to {kind} "{name}", but a kustomize generator sees only its own config: state '
+            f"`spec.{inline}` inline, or patch it in with a Component over a directory in "
+            "`generators:`, or run the function under `transformers:`, where it sees all resources",
+            path,
+            current=name,
+        )
+    have = f"; there are {one_of(known)}" if known else "; there is none"
+    return error(
+        f'no {kind} "{name}" in the package{have}{near(name, list(known))}', path, current=name
+    )

@@ -1,0 +1,61 @@
+"""Which GPUs a service means: the pool, the board or slice, and where its nodes are."""
+
+from collections.abc import Iterator
+
+from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService
+from krm_fn.catalog import gpus, platforms
+from krm_fn.catalog.rows import Gpu
+from krm_fn.errors import Result, error
+from krm_fn.function.found import Found, no_such
+from krm_fn.function.intake import Intake
+
+
+def pool_of(service: LLMService, given: Intake) -> Found:
+    spec = service.spec
+    if spec.gpu_pool:
+        return Found(value=spec.gpu_pool)
+    assert spec.gpu_pool_ref is not None
+    name = spec.gpu_pool_ref.name
+    if name in given.pools:
+        return Found(value=given.pools[name].spec)
+    return Found(results=(no_such("GPUPool", name, given.pools, "gpuPoolRef.name", given),))
+
+
+def placement(pool: GpuPoolSpec, gpu: Gpu) -> platforms.Placement:
+    """What the pool says of its nodes."""
+    stated = pool.taints
+    return platforms.Placement(
+        platform=pool.platform,
+        gpu=gpu,
+        node_pool=pool.node_pool,
+        spot=pool.spot,
+        node_selector=pool.node_selector,
+        taints=None if stated is None else tuple(taint.model_dump() for taint in stated),
+    )
+
+
+def gpu_of(pool: GpuPoolSpec) -> Found:
+    """The board or slice; shared and sliced GPUs must be asked for."""
+    found = pool.gpu if isinstance(pool.gpu, Gpu) else gpus.gpu(pool.gpu)
+    if found is None:
+        assert isinstance(pool.gpu, str)
+        return Found(results=(gpus.gpu_fault(pool.gpu),))
+    if pool.mig and not found.mig:
+        part = gpus.mig_slice(found, pool.mig.profile, pool.mig.strategy)
+        if part is None:
+            return Found(
+                results=(gpus.mig_fault(found, pool.mig.profile, "spec.gpuPool.mig.profile"),)
+            )
+        found = part
+    return Found(value=found, results=tuple(_sharing(pool, found)))
+
+
+def _sharing(pool: GpuPoolSpec, found: Gpu) -> Iterator[Result]:
+    if gpus.is_shared(found.name) and pool.shared is None:
+        yield error(
+            "is a time-sliced GPU: its memory is shared with other pods without any limit; state "
+            "`shared: {replicas: N}` to plan with 1/N of it, or use whole GPUs",
+            "spec.gpuPool.gpu",
+            current=found.name,
+            proposed=found.name.removesuffix("-SHARED"),
+        )
