@@ -104,8 +104,8 @@ CONTEXT = (
     Since(value=_row(UNIFIED, 1.0, 1.0, 2, "free memory of the host counts")),
     Since(value=_row(MULTICAST, 1.75, 0.25, 8, H100_019)),
     Since(value=_row(LARGE, 0.51, 0.1, 16, H100_019)),
-    Since(value=_row(Where(min_tensor=2), 0.6, 0.3, 0, "estimated from H100")),
-    Since(value=_row(ANY, 0.35, 0.15, 0, "estimated from H100")),
+    Since(value=_row(Where(min_tensor=2), 0.45, 0.2, 0, "estimated from H100")),
+    Since(value=_row(ANY, 0.3, 0.15, 0, "estimated from H100")),
 )
 NON_TORCH = (
     Since(value=_row(Where(names=("GB10",), min_tensor=2), 16.5, 6.0, 2, "vllm-0311, -0312")),

@@ -82,6 +82,16 @@ def attention_spec(mixer: Attention, tensor: int, dtype: str, size: float) -> Ca
     )
 
 
+def index_keys(mixer: Attention, stored: "Storage") -> tuple[CacheSpec, ...]:
+    """The keys of a block-sparse indexer: one head in the model's dtype, on every GPU
+    (vllm/models/minimax_m3/common/indexer.py, 0.33).
+    """
+    if not mixer.index_heads or not mixer.index_head_dim:
+        return ()
+    keys = int(mixer.index_head_dim * stored.model_size)
+    return (CacheSpec(kind="full", token_bytes=keys, width=mixer.index_head_dim),)
+
+
 def latent_specs(mixer: Mla, dtype: str, size: float) -> tuple[CacheSpec, ...]:
     """One latent of kv_lora_rank + rope per token, the same on every GPU, and the indexer's keys.
 
@@ -178,7 +188,7 @@ def layer_specs(layer: Layer, tensor: int, stored: Storage) -> tuple[CacheSpec, 
     mixer, size = layer.mixer, stored.size
     found: tuple[CacheSpec, ...] = ()
     if isinstance(mixer, Attention) and not mixer.shares_kv:
-        found = (attention_spec(mixer, tensor, stored.dtype, size),)
+        found = (attention_spec(mixer, tensor, stored.dtype, size), *index_keys(mixer, stored))
     elif isinstance(mixer, Mla):
         whole = (unfolded_spec(mixer, tensor, size),)
         found = latent_specs(mixer, stored.dtype, size) if stored.rules.latent else whole

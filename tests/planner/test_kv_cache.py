@@ -30,6 +30,7 @@ from krm_fn.planner.memory import request_blocks
 from krm_fn.planner.memory_pool import block_layout, held
 from krm_fn.units import GIB
 
+BOARDS = {"10.0": "NVIDIA-B200", "9.0": "h100", "8.0": "NVIDIA-A100-SXM4-80GB"}
 ORACLE = json.loads((Path(__file__).parents[1] / "data/vllm-kv-oracle.json").read_text())
 
 
@@ -135,7 +136,7 @@ def answer(case):
     asked = question(
         ORACLE["configs"][case["config"]],
         version=ORACLE["vllm"],
-        board={"9.0": "h100", "8.0": "NVIDIA-A100-SXM4-80GB"}[case["capability"]],
+        board=BOARDS[case["capability"]],
         **rules,
     )
     settings = serving(
