@@ -80,7 +80,16 @@ _WIDE = replace(
     spread_bytes=2 * GIB,
     source="captured up to 1024 (vllm/config/vllm.py, 0.33); size from Hopper",
 )
+_UNIFIED = replace(
+    _GRAPHS,
+    where=UNIFIED,
+    measurements=17,
+    spread_bytes=int(1.5 * GIB),
+    source="vllm-0124..0155: estimates of 0.1 to 2.5 GiB on GB10",
+)
 GRAPHS = (
+    Since(until=(0, 20), value=_UNIFIED),
+    Since(since=(0, 20), value=replace(_UNIFIED, charged=True)),
     Since(until=(0, 20), value=_GRAPHS),
     Since(until=(0, 20), value=_WIDE),
     Since(since=(0, 20), value=replace(_WIDE, charged=True)),
@@ -109,7 +118,7 @@ CONTEXT = (
 )
 NON_TORCH = (
     Since(value=_row(Where(names=("GB10",), min_tensor=2), 16.5, 6.0, 2, "vllm-0311, -0312")),
-    Since(value=_row(UNIFIED, 3.0, 1.5, 6, "vllm-0124, -0145, -0146, -0148, -0154, -0155")),
+    Since(value=_row(UNIFIED, 3.5, 1.5, 6, "vllm-0124, -0145, -0146, -0148, -0154, -0155")),
     Since(value=_row(Where(min_pipeline=2), 0.07, 0.1, 5, H100_019)),
     Since(
         until=(0, 17),
@@ -125,5 +134,6 @@ NON_TORCH = (
     Since(since=(0, 11), until=(0, 17), value=_row(LARGE, 0.13, 0.1, 4, "vllm-0204, -0208, -0211")),
     Since(since=(0, 17), value=_row(LARGE, 0.25, 0.1, 20, H100_019)),
     Since(value=_row(Where(min_tensor=2), 0.15, 0.15, 6, "vllm-0135..0138, vllm-0170, -0172")),
+    Since(value=_row(Where(min_memory_bytes=35 * GIB), 0.15, 0.15, 0, "between both neighbours")),
     Since(value=_row(ANY, 0.03, 0.1, 3, "vllm-0082, -0119, -0134")),
 )

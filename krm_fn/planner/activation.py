@@ -56,7 +56,8 @@ def activation_bytes(
     sampler = copies x max_num_seqs x vocab x 4 + tokens x hidden x bytes (last stage only) and
     forward = copies x tokens x hidden x bytes + the widest feed-forward block. Independent of TP
     where the sampler dominates: logits are gathered to the full vocabulary. `copies` =
-    data-parallel ranks that share the experts.
+    data-parallel ranks that share the experts: each gathers the hidden states of all and gives back
+    as many (vllm/distributed/device_communicators/all2all.py:NaiveAll2AllManager, 0.10).
     """
     tokens = profile_tokens(rule, serving)
     states = tokens * shape.hidden_size * element_bytes("auto", shape, serving)
@@ -65,7 +66,8 @@ def activation_bytes(
     kept = rule.hidden_copies + (rule.stage_copies if parallelism.pipeline > 1 else 0)
     dense, experts = feed_forward_peaks(shape, rule, parallelism, serving, copies)
     resident = 0 if not keeps_workspace(shape, rule) else experts
-    forward = kept * states + max(dense, experts - resident)
+    gathered = 2 * copies * states if copies > 1 else 0
+    forward = kept * states + gathered + max(dense, experts - resident)
     encoder = rule.encoder_copies * states if shape.encoder_parameters else 0
     return int(max(sampler, forward) + resident + encoder + rule.constant_bytes)
 
