@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from krm_fn.api.faults import near, one_of, shown
 from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService
 from krm_fn.api.v1alpha1 import Variant as VariantSpec
 from krm_fn.catalog.images import image_faults
@@ -10,6 +11,7 @@ from krm_fn.engines import ENGINES, argv, versions
 from krm_fn.errors import Result, error, warning
 from krm_fn.function.card_facts import Card
 from krm_fn.function.variant_facts import DEFAULT_VARIANTS, VariantFacts
+from krm_fn.planner.stored import ON_THE_FLY
 
 
 def stated_twice(service: LLMService) -> Iterator[Result]:
@@ -95,4 +97,58 @@ def version_faults(
             yield from image_faults(variant.image_row, variant.version, gpu, pool.driver)
         yield from versions.architecture_faults(
             engine.name, variant.version, (card.shape.architecture,), path
+        )
+
+
+def type_faults(
+    service: LLMService, variants: tuple[VariantFacts, ...], card: Card
+) -> Iterator[Result]:
+    """Cache and weight types that a version does not take, or that the checkpoint does not have."""
+    for variant in variants:
+        if variant.engine.limits is None:
+            continue
+        limits = variant.engine.limits(variant.version)
+        yield from _kv_cache_faults(service, variant, limits.kv_cache_dtypes)
+        yield from _quantization_faults(service, variant, card)
+
+
+def _kv_cache_faults(
+    service: LLMService, variant: VariantFacts, known: tuple[str, ...]
+) -> Iterator[Result]:
+    own, shared = variant.spec.kv_cache_dtype, service.spec.serving.kv_cache_dtype
+    stated = own if own is not None else shared
+    allowed = known if "fp8" in known else (*known, "fp8")  # engines map it to their own name
+    if stated is not None and stated not in allowed:
+        yield error(
+            f"must be one of {one_of(allowed)} for {variant.engine.name} {variant.version}; "
+            f"got {shown(stated)}{near(stated, list(allowed))}",
+            f"spec.variants.{variant.name}.kvCacheDtype" if own else "spec.serving.kvCacheDtype",
+            current=stated,
+        )
+
+
+def _quantization_faults(
+    service: LLMService, variant: VariantFacts, card: Card
+) -> Iterator[Result]:
+    """AWQ and the like are properties of a checkpoint; only few can be made while loading."""
+    stated, path = service.spec.serving.quantization, "spec.serving.quantization"
+    if stated is None:
+        return
+    engine, version = variant.engine.name, variant.version
+    known = versions.choices(engine, version, "--quantization")
+    if known and stated not in known:
+        yield error(
+            f"must be one of {one_of(known)} for {engine} {version}; got {shown(stated)}"
+            f"{near(stated, list(known))}",
+            path,
+            current=stated,
+        )
+    elif card.shape.quantization is None and stated not in ON_THE_FLY:
+        possible = [name for name in ON_THE_FLY if not known or name in known]
+        yield error(
+            f"{shown(stated)} needs a checkpoint that was quantised with it, and this one is "
+            f"{card.shape.dtype}; choose such a checkpoint, or {one_of(possible)}, which "
+            "quantises while loading",
+            path,
+            current=stated,
         )

@@ -65,6 +65,8 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
         results += platforms.placement_faults(placement(pool.value, gpu.value))
     if pool.value and variants.value:
         results += engine_faults.shared_memory_faults(pool.value, variants.value)
+    if card.value and variants.value:
+        results += engine_faults.type_faults(service, variants.value, card.value)
     if pool.value and gpu.value and card.value and variants.value:
         results += engine_faults.version_faults(variants.value, gpu.value, card.value, pool.value)
     located = tuple(replace(r, resource=r.resource or reference(request.document)) for r in results)

@@ -125,7 +125,8 @@ def _layout_changes(question: Question) -> Iterator[Change]:
 
 def _cache_changes(question: Question) -> Iterator[Change]:
     capable = question.pool.gpu.capability >= FP8_KV_SINCE
-    if capable and not question.stated.kv_cache_dtype and "fp8" in question.engine.kv_cache_dtypes:
+    known = any(name.startswith("fp8") for name in question.engine.kv_cache_dtypes)
+    if capable and known and not question.stated.kv_cache_dtype:
         yield Change(
             paths={"serving.kvCacheDtype": "fp8"},
             apply=_stated("kv_cache_dtype", "fp8"),

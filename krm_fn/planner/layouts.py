@@ -12,6 +12,9 @@ from dataclasses import replace
 from krm_fn.catalog.shape import Attention, Dense, Layer, Mla, ModelShape, Moe, StateSpace
 from krm_fn.planner.plan import Parallelism, Question
 
+PADDED = ("mxfp4",)
+"""Layouts whose shards the engines pad to whole groups (vllm mxfp4.py; vllm-0098 ran at TP4)."""
+
 
 def legal(question: Question) -> tuple[Parallelism, ...]:
     """All layouts within a node and the share that agree with what is stated, smallest first."""
@@ -138,7 +141,7 @@ def _shard_conflicts(size: int, shape: ModelShape, shards: int, what: str) -> It
 def _unit(shape: ModelShape) -> int | None:
     """Elements that a quantised shard must keep together: group or block."""
     quantization = shape.quantization
-    if quantization is None:
+    if quantization is None or quantization.method in PADDED:
         return None
     return quantization.block[0] if quantization.block else quantization.group_size
 
