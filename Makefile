@@ -44,6 +44,9 @@ contracts: install  ## rooms import downwards only
 goldens: install  ## rewrite examples, base and overlays; read the diff before you commit
 	$(BIN)/python -m pytest tests/test_examples.py --update
 
+bench: install  ## what the function costs beside Python, PyYAML, kustomize and Docker
+	@$(BIN)/python tests/bench.py
+
 size:  ## lines a room
 	@for room in $(SIZE_ROOMS); do printf '%-10s %6d\n' $$room $$(cat krm_fn/$$room/*.py | wc -l); done
 
