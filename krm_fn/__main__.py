@@ -1,11 +1,14 @@
 """stdin -> function -> stdout, and the way to the command line; the only place of process state."""
 
 import gc
+import os
 import sys
 
 
 def main() -> int:
     """No arguments: the KRM function. Arguments: a verb of the command line."""
+    # looking for plug-ins of pydantic reads the metadata of every installed package
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if len(sys.argv) > 1 or sys.stdin.isatty():
         from krm_fn.cli import main as cli  # noqa: PLC0415  # the function needs none of it
 

@@ -58,6 +58,7 @@ class Spec(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         protected_namespaces=(),
+        defer_build=True,  # only what is asked for is built: the function starts for every call
     )
 
 
@@ -337,7 +338,7 @@ class LLMServiceSpec(Spec):
 class Metadata(BaseModel):
     """Kubernetes metadata; labels and annotations are carried as they are."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
     name: Annotated[str, Field(max_length=40, pattern=SERVICE_NAME)]
     namespace: Name | None = None
     labels: dict[str, str] = Field(default_factory=dict)

@@ -30,7 +30,12 @@ class Row(BaseModel):
     """A frozen, strict row; unknown keys are faults."""
 
     model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        defer_build=True,  # only rows that are read are built
     )
 
 

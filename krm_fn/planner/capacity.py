@@ -44,16 +44,42 @@ def plans(questions: Sequence[Question]) -> tuple[Plan, ...]:
 
     If no layout serves all, each variant gets its own best and the function warns.
     """
-    tables = [{c.layout: c for c in candidates(question)} for question in questions]
-    shared = [layout for layout in tables[0] if all(_usable(t.get(layout)) for t in tables)]
-    chosen: list[Candidate | None]
-    if shared:
-        pool = questions[0].pool
-        best = min(shared, key=lambda layout: _preference(pool, [t[layout] for t in tables]))
-        chosen = [table[best] for table in tables]
-    else:
-        chosen = [_best(questions[0].pool, table.values()) for table in tables]
+    shared = _shared(questions)
+    chosen: Sequence[Candidate | None] = shared or [
+        _best(question.pool, candidates(question)) for question in questions
+    ]
     return tuple(_plan(q, c) for q, c in zip(questions, chosen, strict=True))
+
+
+def _shared(questions: Sequence[Question]) -> list[Candidate] | None:
+    """The candidates of the preferred layout that works for every question.
+
+    Layouts come in the order of preference but for the load they carry; one that is larger than
+    all that the best so far takes cannot win, so most are never looked at.
+    """
+    pool = questions[0].pool
+    best: list[Candidate] | None = None
+    legal = [set(layouts.legal(question)) for question in questions[1:]]
+    for layout in sorted(layouts.legal(questions[0]), key=lambda x: (x.pipeline > 1, x.gpus)):
+        if best and (layout.pipeline > 1, layout.gpus) > _preference(pool, best)[:2]:
+            break
+        if not all(layout in found for found in legal):
+            continue
+        row = _working(questions, layout)
+        if row and (best is None or _preference(pool, row) < _preference(pool, best)):
+            best = row
+    return best
+
+
+def _working(questions: Sequence[Question], layout: Parallelism) -> list[Candidate] | None:
+    """One candidate per question, None as soon as one does not work."""
+    row = []
+    for question in questions:
+        found = candidate(question, layout)
+        if not found.works:
+            return None
+        row.append(found)
+    return row
 
 
 def candidates(question: Question) -> tuple[Candidate, ...]:
@@ -80,10 +106,6 @@ def faults(question: Question, found: Candidate | None) -> tuple[Result, ...]:
     if found.replicas > question.pool.replicas(found.layout.gpus):
         return (_no_room(question, found),)
     return ()
-
-
-def _usable(found: Candidate | None) -> bool:
-    return found is not None and found.works
 
 
 def _preference(pool: PoolShape, rows: Iterable[Candidate]) -> tuple[bool, float, float, int]:

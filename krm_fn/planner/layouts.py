@@ -62,7 +62,8 @@ def conflicts(question: Question, layout: Parallelism) -> tuple[str, ...]:
 
 
 def _kinds(question: Question) -> tuple[Layer, ...]:
-    return tuple(dict.fromkeys(question.shape.layers))
+    """Each layer once; equal layers share one object, and identity is cheap to compare."""
+    return tuple({id(layer): layer for layer in question.shape.layers}.values())
 
 
 def _layer_conflicts(layer: Layer, shape: ModelShape, layout: Parallelism) -> Iterator[str]:
