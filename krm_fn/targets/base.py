@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from krm_fn.engines.base import Server
 from krm_fn.krm.item import Manifest
@@ -59,15 +60,19 @@ class Variant:
     only_base: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Rendering:
     """Two shapes of one truth: final objects by variant, and the files that build to them.
 
-    Paths of `tree` are relative to the service's folder.
+    Paths of `tree` are relative to the service's folder; it is made only where it is asked for.
     """
 
     flat: Mapping[str, tuple[Manifest, ...]]
-    tree: tuple[Document, ...]
+    files: Callable[[], tuple[Document, ...]]
+
+    @cached_property
+    def tree(self) -> tuple[Document, ...]:
+        return self.files()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

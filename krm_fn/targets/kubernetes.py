@@ -1,6 +1,7 @@
 """Plain Kubernetes: a Deployment and what belongs to it, flat and as base with overlays."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from dataclasses import replace
 
 from krm_fn.engines.base import Server
@@ -32,7 +33,7 @@ def render(service: Service, variants: Sequence[Variant]) -> Rendering:
     """The variants asked for; the base of the tree is the first one without GPUs, asked or not."""
     found = {variant.name: tuple(objects(service, variant)) for variant in variants}
     flat = {variant.name: found[variant.name] for variant in variants if not variant.only_base}
-    return Rendering(flat=flat, tree=tree(found[base_name(variants)], flat))
+    return Rendering(flat=flat, files=partial(tree, found[base_name(variants)], flat))
 
 
 def base_name(variants: Sequence[Variant]) -> str:
