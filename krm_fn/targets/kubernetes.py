@@ -1,8 +1,8 @@
 """Plain Kubernetes: a Deployment and what belongs to it, flat and as base with overlays."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from dataclasses import replace
+from functools import partial
 
 from krm_fn.engines.base import Server
 from krm_fn.krm.item import Manifest
