@@ -182,8 +182,21 @@ def results(
             f"first: about {_minutes(engines[0].server)} minutes without an answer",
             "spec.storage",
         )
+    yield from _layout_results(engines)
     yield from _metric_results(facts, engines)
     yield from _security_results(facts, engines)
+
+
+def _layout_results(engines: list[Variant]) -> Iterator[Result]:
+    """Engines that no common layout fits; their overlays ask for different numbers of GPUs."""
+    layouts = {v.name: str(v.plan.parallelism) for v in engines if v.plan}
+    if len(set(layouts.values())) > 1:
+        each = ", ".join(f"{name} {layout}" for name, layout in layouts.items())
+        yield warning(
+            f"no layout works for all variants, so each has its own ({each}): a change of the "
+            "variant changes the GPUs of a replica",
+            "spec.variants",
+        )
 
 
 def _outage(variant: Variant) -> Result:
