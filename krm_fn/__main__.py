@@ -14,11 +14,11 @@ def main() -> int:
 
         return cli(sys.argv[1:])
     gc.disable()  # a short life: what collecting costs is more than what it frees
-    from krm_fn.function import OWNER, generate  # noqa: PLC0415  # --help must not load it
+    from krm_fn.function import OWNER, generate, validates  # noqa: PLC0415  # --help must not load it
     from krm_fn.krm import guarded_stdout, run  # noqa: PLC0415
 
     with guarded_stdout() as stdout:
-        outcome = run(sys.stdin.buffer.read(), generate, owner_key=OWNER)
+        outcome = run(sys.stdin.buffer.read(), generate, owner_key=OWNER, validates=validates)
         for line in outcome.stderr:
             print(line, file=sys.stderr)  # noqa: T201  # kustomize drops Results, shows stderr
         stdout.write(outcome.text)

@@ -300,7 +300,7 @@ class ImagesSpec(Spec):
 
 class OutputSpec(Spec):
     variant: str | None = None
-    mode: Literal["auto", "flat", "tree"] = "auto"
+    mode: Literal["auto", "flat", "tree", "validate"] = "auto"
     path: PackagePath = "."
     namespace_object: bool = False
     images: ImagesSpec = ImagesSpec()

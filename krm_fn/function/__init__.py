@@ -11,36 +11,60 @@ from typing import Literal
 from krm_fn import krm
 from krm_fn.errors import ConfigError
 from krm_fn.function import report
+from krm_fn.function.facts import Facts
 from krm_fn.function.intake import Request, intake
 from krm_fn.function.rendered import Rendered, render_services
 from krm_fn.krm import Claim, Document, Reconciled, ResourceList
 
+StatedMode = Literal["auto", "flat", "tree"]
 OWNER = "krm-fn.dev/owner"
 PLAN_FILE = "base/llmplan.yaml"
 
-__all__ = ["OWNER", "PLAN_FILE", "generate"]
+__all__ = ["OWNER", "PLAN_FILE", "generate", "validates"]
 
 
 def generate(
     resources: ResourceList,
     *,
-    mode: Literal["auto", "flat", "tree"] = "auto",
+    mode: StatedMode = "auto",
     prune: bool = False,
 ) -> ResourceList:
     """The list with our objects in it; ConfigError or PlanError with every fault."""
     given = intake(resources)
-    rendered = render_services(given)
+    rendered = render_services(given, lambda facts: _emitted(resources, facts, mode))
     _refuse_shared_folders(rendered)
     claims = [_claim(resources, each, mode) for each in rendered]
     done = krm.reconcile(resources.items, claims, owner_key=OWNER, prune=prune)
     return _answer(resources, rendered, done)
 
 
-def _claim(resources: ResourceList, each: Rendered, mode: Literal["auto", "flat", "tree"]) -> Claim:
+def validates(resources: ResourceList) -> bool:
+    """Whether the config asks for a verdict only: a kustomize validator must return no items."""
+    config = resources.function_config
+    if config is None or config.kind != "LLMService":
+        return False
+    output = (config.object.get("spec") or {}).get("output") or {}
+    return bool(output.get("mode") == "validate")
+
+
+def _shape(resources: ResourceList, facts: Facts, mode: StatedMode) -> krm.Mode:
+    """Flat or tree: as the caller says, else the config, else by who sent the list."""
+    own = facts.service.spec.output.mode
+    stated = "auto" if own == "validate" else own
+    return krm.mode(resources, stated if mode == "auto" else mode)
+
+
+def _emitted(resources: ResourceList, facts: Facts, mode: StatedMode) -> tuple[str, ...]:
+    """The variants whose objects leave the function."""
+    if _shape(resources, facts, mode) == "flat":
+        return (report.chosen_variant(facts),)
+    return report.variant_names(facts)
+
+
+def _claim(resources: ResourceList, each: Rendered, mode: StatedMode) -> Claim:
     """What this service wants to have in the list: files of a tree, or flat objects."""
     request, output = each.facts.request, each.facts.service.spec.output
-    stated = output.mode if mode == "auto" else mode
-    if krm.mode(resources, stated) == "flat":
+    if _shape(resources, each.facts, mode) == "flat":
         documents = _flat(resources, each)
     else:
         documents = krm.below(output.path, each.rendering.tree)

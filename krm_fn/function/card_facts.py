@@ -10,7 +10,7 @@ from krm_fn.catalog.architecture import model_shape
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.errors import Result, error, warning
 from krm_fn.function.found import Found, no_such
-from krm_fn.function.intake import Intake
+from krm_fn.function.intake import Intake, referred
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Card:
     source: str
 
 
-def card_of(service: LLMService, given: Intake) -> Found:
+def card_of(service: LLMService, given: Intake, package_path: str | None) -> Found:
     """Inline facts win over a card, a card over the catalogue."""
     model = service.spec.model
     if model.config is not None:
@@ -34,10 +34,11 @@ def card_of(service: LLMService, given: Intake) -> Found:
         )
     if model.card_ref:
         name = model.card_ref.name
-        if name not in given.cards:
+        key = referred(given.cards, package_path, name)
+        if key is None:
             fault = no_such("ModelCard", name, given.cards, "model.cardRef.name", given)
             return Found(results=(fault,))
-        card = given.cards[name].spec
+        card = given.cards[key].spec
         return _card(
             card.config,
             model.safetensors or card.safetensors,

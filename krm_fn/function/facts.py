@@ -14,8 +14,8 @@ from krm_fn.errors import Result, info
 from krm_fn.function import engine_faults
 from krm_fn.function.card_facts import Card, card_of
 from krm_fn.function.found import Found
-from krm_fn.function.intake import Intake, Request
-from krm_fn.function.pool_facts import gpu_of, placement, pool_of
+from krm_fn.function.intake import Intake, Key, Request
+from krm_fn.function.pool_facts import gpu_of, placement, pool_key, pool_of
 from krm_fn.function.variant_facts import (
     MODEL_OF_MOCKS,
     VariantFacts,
@@ -26,12 +26,12 @@ from krm_fn.function.variant_facts import (
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """A service with all its names resolved. `pool_name` = the shared GPUPool, if one."""
+    """A service with all its names resolved. `pool_key` = the shared GPUPool, if one."""
 
     request: Request
     service: LLMService
     pool: GpuPoolSpec
-    pool_name: str | None
+    pool_key: Key | None
     gpu: Gpu
     card: Card
     variants: tuple[VariantFacts, ...]
@@ -52,9 +52,10 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
     """The facts, or None with every fault; `request.service` must have been read."""
     service = request.service
     assert service is not None
-    pool = pool_of(service, given)
+    package = request.package_path
+    pool = pool_of(service, given, package)
     gpu = gpu_of(pool.value) if pool.value else Found()
-    card = card_of(service, given)
+    card = card_of(service, given, package)
     variants = variants_of(service, gpu.value)
     found = (pool, gpu, card, variants)
     results = [result for each in found for result in each.results]
@@ -72,12 +73,11 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
     located = tuple(replace(r, resource=r.resource or reference(request.document)) for r in results)
     if not all(each.value for each in found):
         return None, located
-    ref = service.spec.gpu_pool_ref
     return Facts(
         request=request,
         service=service,
         pool=pool.value,
-        pool_name=ref.name if ref else None,
+        pool_key=pool_key(service, given, package),
         gpu=gpu.value,
         card=card.value,
         variants=variants.value,

@@ -6,7 +6,7 @@ from typing import Any
 
 from krm_fn.api.faults import near, one_of
 from krm_fn.errors import Result, error
-from krm_fn.function.intake import Intake
+from krm_fn.function.intake import Intake, Key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Found:
     results: tuple[Result, ...] = ()
 
 
-def no_such(kind: str, name: str, known: Mapping[str, Any], field: str, given: Intake) -> Result:
+def no_such(kind: str, name: str, known: Mapping[Key, Any], field: str, given: Intake) -> Result:
     path = f"spec.{field}"
     if given.alone:
         inline = "gpuPool" if kind == "GPUPool" else "model.config"
@@ -28,7 +28,6 @@ def no_such(kind: str, name: str, known: Mapping[str, Any], field: str, given: I
             path,
             current=name,
         )
-    have = f"; there are {one_of(known)}" if known else "; there is none"
-    return error(
-        f'no {kind} "{name}" in the package{have}{near(name, list(known))}', path, current=name
-    )
+    names = list(dict.fromkeys(key[1] for key in known))
+    have = f"; there are {one_of(names)}" if names else "; there is none"
+    return error(f'no {kind} "{name}" in the package{have}{near(name, names)}', path, current=name)

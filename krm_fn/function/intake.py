@@ -1,6 +1,6 @@
 """What a ResourceList asks of us: services, pools and cards, wherever they stand in it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from krm_fn.errors import Result
 from krm_fn.krm import Item, Manifest, ResourceList, in_package
 
 FUNCTION_INPUT = "ConfigMap"
+Key = tuple[str | None, str]
+"""Package path and name; the path is of the host: compare it, never print it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +34,22 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Intake:
-    """All requests of a list and what they may refer to; `hermetic` = a generator that sees only
-    its own config, so that nothing can be referred to.
+    """All requests of a list and what they may refer to, by package and name.
+
+    `alone` = a generator that sees only its own config, so that nothing can be referred to.
     """
 
     requests: tuple[Request, ...]
-    pools: dict[str, GPUPool]
-    cards: dict[str, ModelCard]
+    pools: Mapping[Key, GPUPool]
+    cards: Mapping[Key, ModelCard]
     alone: bool
     faults: tuple[Result, ...]
+
+
+def referred(known: Mapping[Key, Any], package_path: str | None, name: str) -> Key | None:
+    """The document that a name means: of the same package, else of any other."""
+    own = (package_path, name)
+    return own if own in known else next((key for key in known if key[1] == name), None)
 
 
 def intake(resources: ResourceList) -> Intake:
@@ -48,15 +57,15 @@ def intake(resources: ResourceList) -> Intake:
     documents = [(item, item.object) for item in _ours(resources)]
     requests = [_request(item, doc) for item, doc in documents if doc["kind"] == "LLMService"]
     requests += _from_config_map(resources.function_config, alone=not requests)
-    others = [doc for _, doc in documents if doc["kind"] not in ("LLMService", "LLMPlan")]
-    parsed = [api.value(doc) for doc in others]
-    values = [value for value, _ in parsed]
+    others = [pair for pair in documents if pair[1]["kind"] not in ("LLMService", "LLMPlan")]
+    parsed = [(item.package_path, *api.value(doc)) for item, doc in others]
+    values = [(package, value) for package, value, _ in parsed]
     return Intake(
         requests=tuple(requests),
-        pools={v.metadata.name: v for v in values if isinstance(v, GPUPool)},
-        cards={v.metadata.name: v for v in values if isinstance(v, ModelCard)},
+        pools={(p, v.metadata.name): v for p, v in values if isinstance(v, GPUPool)},
+        cards={(p, v.metadata.name): v for p, v in values if isinstance(v, ModelCard)},
         alone=not in_package(resources) and len(resources.items) <= 1,
-        faults=tuple(fault for _, faults in parsed for fault in faults),
+        faults=tuple(fault for *_, faults in parsed for fault in faults),
     )
 
 

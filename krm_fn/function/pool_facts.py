@@ -7,18 +7,25 @@ from krm_fn.catalog import gpus, platforms
 from krm_fn.catalog.rows import Gpu
 from krm_fn.errors import Result, error
 from krm_fn.function.found import Found, no_such
-from krm_fn.function.intake import Intake
+from krm_fn.function.intake import Intake, Key, referred
 
 
-def pool_of(service: LLMService, given: Intake) -> Found:
+def pool_of(service: LLMService, given: Intake, package_path: str | None) -> Found:
     spec = service.spec
     if spec.gpu_pool:
         return Found(value=spec.gpu_pool)
+    key = pool_key(service, given, package_path)
+    if key is not None:
+        return Found(value=given.pools[key].spec)
     assert spec.gpu_pool_ref is not None
     name = spec.gpu_pool_ref.name
-    if name in given.pools:
-        return Found(value=given.pools[name].spec)
     return Found(results=(no_such("GPUPool", name, given.pools, "gpuPoolRef.name", given),))
+
+
+def pool_key(service: LLMService, given: Intake, package_path: str | None) -> Key | None:
+    """The shared pool that is meant, None without one."""
+    ref = service.spec.gpu_pool_ref
+    return referred(given.pools, package_path, ref.name) if ref else None
 
 
 def placement(pool: GpuPoolSpec, gpu: Gpu) -> platforms.Placement:

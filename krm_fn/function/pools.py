@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from krm_fn.errors import Result, error
 from krm_fn.function.facts import Facts
+from krm_fn.function.intake import Key
 from krm_fn.planner.plan import Plan
 
 
@@ -35,12 +36,12 @@ class Planned:
 def shared_out(planned: Sequence[Planned]) -> tuple[Planned, ...]:
     """Maxima that fit the pool together: its own replicas, and an equal part of what is left."""
     pools = _by_pool(planned)
-    return tuple(_bounded(each, pools.get(each.facts.pool_name or "", ())) for each in planned)
+    return tuple(_bounded(each, pools.get(each.facts.pool_key, ())) for each in planned)
 
 
 def pool_faults(planned: Sequence[Planned]) -> Iterator[Result]:
     """A pool that the planned replicas of its services exceed."""
-    for name, members in _by_pool(planned).items():
+    for key, members in _by_pool(planned).items():
         total, wanted = _total(members[0]), sum(each.gpus for each in members)
         if wanted > total:
             parts = ", ".join(f"{m.facts.service.metadata.name} {m.gpus}" for m in members)
@@ -50,17 +51,21 @@ def pool_faults(planned: Sequence[Planned]) -> Iterator[Result]:
                 "spec.nodes",
                 current=total,
                 proposed=wanted,
-                resource={"apiVersion": "krm-fn.dev/v1alpha1", "kind": "GPUPool", "name": name},
+                resource={
+                    "apiVersion": "krm-fn.dev/v1alpha1",
+                    "kind": "GPUPool",
+                    "name": key[1] if key else "",
+                },
             )
 
 
-def _by_pool(planned: Sequence[Planned]) -> Mapping[str, list[Planned]]:
+def _by_pool(planned: Sequence[Planned]) -> Mapping[Key | None, list[Planned]]:
     """Pools with several services; those alone have the whole share."""
-    found: dict[str, list[Planned]] = defaultdict(list)
+    found: dict[Key | None, list[Planned]] = defaultdict(list)
     for each in planned:
-        if each.facts.pool_name:
-            found[each.facts.pool_name].append(each)
-    return {name: members for name, members in found.items() if len(members) > 1}
+        if each.facts.pool_key:
+            found[each.facts.pool_key].append(each)
+    return {key: members for key, members in found.items() if len(members) > 1}
 
 
 def _total(member: Planned) -> int:

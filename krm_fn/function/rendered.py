@@ -1,6 +1,6 @@
 """Plans and manifests of all services of a list; every fault of every service at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from krm_fn.errors import ConfigError, PlanError, Result, has_errors
@@ -52,13 +52,15 @@ def plan_services(given: Intake) -> tuple[Planned, ...]:
     return pools.shared_out([planned(each) for each, _ in found if each])
 
 
-def render_services(given: Intake) -> tuple[Rendered, ...]:
-    """Plan, ask each engine for its server, let the target render, check what came out."""
+def render_services(
+    given: Intake, emits: Callable[[Facts], Collection[str]] = report.variant_names
+) -> tuple[Rendered, ...]:
+    """Plan, ask each engine for its server, let the target render, check what `emits` names."""
     services = plan_services(given)
     refused = [*_infeasible(services), *pools.pool_faults(services)]
     if has_errors(refused):
         raise PlanError(refused)
-    rendered = tuple(_rendered(each) for each in services)
+    rendered = tuple(_rendered(each, emits(each.facts)) for each in services)
     faults = [result for each in rendered for result in each.results]
     if has_errors(faults):
         raise ConfigError(faults)
@@ -77,7 +79,7 @@ def _infeasible(services: Sequence[Planned]) -> Iterator[Result]:
         yield from report.refusals(each.facts, each.plans)
 
 
-def _rendered(each: Planned) -> Rendered:
+def _rendered(each: Planned, emitted: Collection[str]) -> Rendered:
     facts, plans = each.facts, {plan.variant: plan for plan in each.plans}
     service = compose.target_service(facts, plans)
     variants = compose.target_variants(facts, plans)
@@ -88,6 +90,6 @@ def _rendered(each: Planned) -> Rendered:
         *launch_results(facts),
         *(result for plan in each.plans for result in plan.results),
         *compose.results(facts, plans, variants),
-        *verified(facts, rendering, variants, plans),
+        *verified(facts, rendering, [v for v in variants if v.name in emitted], plans),
     ]
     return Rendered(planned=each, rendering=rendering, results=report.about(facts.request, said))

@@ -146,6 +146,10 @@ def alternative_line(change: Mapping[str, Any], because: str, gpus: int) -> str:
     return f"{pasted} ({because}; {_counted(gpus, 'GPU')})"
 
 
+def variant_names(facts: Facts) -> tuple[str, ...]:
+    return tuple(variant.name for variant in facts.variants)
+
+
 def chosen_variant(facts: Facts) -> str:
     """`output.variant`, else vllm if asked for, else the first GPU variant, else the first."""
     stated = facts.service.spec.output.variant

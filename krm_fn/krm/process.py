@@ -30,12 +30,16 @@ class Outcome:
 
 
 def run(
-    data: bytes | str, transform: Transform, *, owner_key: str, validator: bool = False
+    data: bytes | str,
+    transform: Transform,
+    *,
+    owner_key: str,
+    validates: Callable[[ResourceList], bool] = lambda _: False,
 ) -> Outcome:
     """`transform` applied to the list in `data`; on any fault the input items come back unchanged.
 
-    Foreign items (without `owner_key`) must all be in the output. A validator returns no items,
-    because kustomize refuses those that come back from one.
+    Foreign items (without `owner_key`) must all be in the output. Where the list `validates`, no
+    items are returned, because kustomize refuses those that come back from a validator.
     """
     given = ResourceList()
     lines: tuple[str, ...] = ()
@@ -44,7 +48,7 @@ def run(
         result = transform(given)
         if has_errors(result.results):
             result = replace(given, results=result.results)
-        elif validator:
+        elif validates(given):
             result = replace(result, items=())
         else:
             _refuse_losses(given.items, result.items, owner_key)

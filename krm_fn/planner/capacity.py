@@ -207,9 +207,8 @@ def _layout_reason(question: Question, found: Candidate) -> str:
     weights = f"{gib(memory.weights_bytes)} of weights per GPU"
     if not memory.fits:
         return f"no layout fits; this one comes nearest with {weights}"
-    smaller = [x for x in layouts.legal(question) if x.gpus < found.layout.gpus]
     kept = f"{weights} leave {gib(memory.kv_cache_bytes)} for the KV cache"
-    if not smaller:
+    if found.layout.gpus == 1:
         return f"the smallest layout fits: {kept}"
     return f"smaller layouts do not fit or need more GPUs for the load: {kept}"
 

@@ -101,8 +101,8 @@ def test_twin_items_count_twice():
 
 def test_validator_returns_no_items():
     """Kustomize refuses what comes back from one; its errors still show."""
-    good = run(LIST, finding(warning("look")), validator=True)
-    bad = run(LIST, finding(error("no")), validator=True)
+    good = run(LIST, finding(warning("look")), validates=lambda _: True)
+    bad = run(LIST, finding(error("no")), validates=lambda _: True)
 
     assert (good.exit_code, krm.load(good.text)["items"]) == (0, [])
     assert (bad.exit_code, krm.parse(bad.text).items) == (1, krm.parse(LIST).items)
