@@ -76,7 +76,7 @@ def _text_name(config: Json, tower: Tower | None) -> str | None:
 def _shape(known: _Known, config: Config) -> ModelShape:
     family = known.family
     layers = _layers(family, config)
-    layout, fault = quantization(_stored_as(config))
+    layout, fault = quantization(_stored_as(config), config.get("expert_dtype"))
     longest = config.number("max_position_embeddings")
     return ModelShape(
         architecture=known.name,

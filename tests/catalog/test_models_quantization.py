@@ -136,6 +136,23 @@ def test_modelopt_mixed_precision_lists_its_layers():
     assert found.overrides[0][1].bits == 4
 
 
+def test_deepseek_v4_stores_its_experts_in_four_bits():
+    found, _ = quantization({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp4")
+
+    assert found.block == (128, 128)
+    assert [(name, other.bits, other.group_size) for name, other in found.overrides] == [
+        ("experts", 4, 32)
+    ]
+
+
+def test_experts_quantised_again_leave_the_rest_in_fp8():
+    layers = {"layers.0.ffn.experts": {"quant_algo": "NVFP4", "group_size": 16}}
+    found, _ = quantization({"quant_method": "fp8", "quantized_layers": layers}, "fp4")
+
+    assert found.bits == 8
+    assert [other.group_size for _, other in found.overrides] == [16]
+
+
 def test_the_checkpoint_asks_for_a_cache_dtype():
     found, _ = quantization({"quantization": {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8"}})
 

@@ -1,9 +1,7 @@
 """Weights against published totals, hand arithmetic, and what engines printed at start."""
 
-import csv
-import re
+import json
 import statistics
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +11,11 @@ from hypothesis import strategies as st
 from krm_fn.catalog.architecture import model_shape
 from krm_fn.catalog.models import model_card
 from krm_fn.catalog.shape import Quantization
+from krm_fn.planner import weights
 from krm_fn.planner.patterns import Patterns
 from krm_fn.planner.plan import Parallelism
 from krm_fn.planner.storage import allocated, parts
+from krm_fn.planner.stored import stored_layers
 from krm_fn.planner.weights import (
     active_parameters,
     draft_bytes,
@@ -29,7 +29,6 @@ from krm_fn.planner.weights import (
 from krm_fn.units import GIB, MIB
 
 ONE = Parallelism()
-SHARED = Path(__file__).parents[2].parent / "shared"
 
 
 def shape(name: str):
@@ -292,60 +291,62 @@ def test_more_gpus_never_hold_more(tensor, pipeline):
     assert many < few
 
 
-# rows that say something else than their columns, see `notes` of the data; never tuned for
-EXCUSED = {
+DATA = json.loads((Path(__file__).parents[1] / "data/weights-measured.json").read_text("utf-8"))
+
+
+def created(of, layout: Parallelism) -> int:
+    """Bytes of the parameters alone, as vLLM's classes create them."""
+    kinds, order, first, last = stored_layers(of, of.quantization)
+    pairs = (*first, *last, *(pair for kind in order for pair in kinds[kind]))
+    return sum(sum(weights._parts(pair, weights.split(layout), 2)) for pair in pairs)
+
+
+@pytest.mark.parametrize("case", DATA["created"], ids=lambda case: case["model"])
+def test_parameters_per_gpu_equal_what_vllm_creates(case):
+    """VLLM's own classes on the meta device; what is left are vision tables and routing offsets."""
+    computed = created(shape(case["model"]), Parallelism(tensor=case["tensor"]))
+
+    assert computed == pytest.approx(case["bytes"], rel=1e-3)
+
+
+# rows whose columns do not say what was loaded; counted in the median all the same
+NOT_SAID = {
     "vllm-0272": "two GPUs stated, the whole model on one",
     "vllm-0248": "parallelism not stated",
     "sglang-0057": "weights copied by an old ROCm build",
     "sglang-0007": "quantisation not stated",
     "sglang-0008": "quantisation not stated",
     "sglang-0061": "quantisation not stated",
+    "vllm-0292": "checkpoint of a mixed quantisation, not stated which",
 }
 
 
-def measured() -> list[tuple[str, float]]:
-    """(row, computed over measured) of every row whose shape is known."""
-    sys.path.insert(0, str(SHARED / "tools"))
-    import llm_services as services  # noqa: PLC0415 - only where the data is
-    import score_memory  # noqa: PLC0415
-
-    archs = {row["model_id"]: row for row in services.rows(SHARED / "data/model-arch.csv")}
-    found = []
-    with (SHARED / "data/memory-measured.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["weights_gib_per_gpu"]]
-    for row in rows:
-        if score_memory.NOT_PLANNED.search(row["notes"]) or row["model_id"] not in archs:
-            continue
-        try:
-            layout = services.quantization_config(row["quantization"], row["model_id"])
-            config = services.hf_config(archs[row["model_id"]], row["weight_dtype"], layout)
-            of = model_shape(config)
-        except (services.Unusable, ValueError):
-            continue
-        found.append((row["id"], ratio(row, of)))
-    return found
-
-
-def ratio(row: dict, of) -> float:
-    split = {k.lower(): int(n) for k, n in re.findall(r"\b(DP|EP)(\d+)", row["dp_or_ep"])}
-    sglang = row["engine"] == "sglang"
+def error(row: dict) -> float:
+    """Computed over printed bytes of the fullest GPU, minus one."""
+    sglang, data = row["engine"] == "sglang", row.get("data", 1)
     layout = Parallelism(
-        tensor=int(row["tp"] or 1),
-        pipeline=int(row["pp"] or 1),
-        expert=split.get("ep", 1),
-        data=1 if sglang else split.get("dp", 1),
-        attention_data=split.get("dp", 1) if sglang else 1,
+        tensor=row["tensor"],
+        pipeline=row["pipeline"],
+        expert=row.get("expert", 1),
+        data=1 if sglang else data,
+        attention_data=data if sglang else 1,
     )
-    computed = max(weights_bytes(of, layout, experts_span_data=not sglang))
-    return computed / GIB / float(row["weights_gib_per_gpu"])
+    of = model_shape(DATA["configs"][row["config"]])
+    return max(weights_bytes(of, layout, experts_span_data=not sglang)) / GIB / row["gib"] - 1
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the measured rows are not at hand")
 def test_weights_equal_what_engines_printed():
-    """Median within half a percent over all rows with a known shape; nine in ten within 5 %."""
-    ratios = dict(measured())
-    off = sorted(abs(x - 1) for row, x in ratios.items() if row not in EXCUSED)
+    """Median within half a percent over all rows, four in five of those that say all within 3 %."""
+    errors = {row["id"]: abs(error(row)) for row in DATA["rows"]}
+    clear = sorted(size for name, size in errors.items() if name not in NOT_SAID)
 
-    assert len(ratios) >= 90
-    assert statistics.median(abs(x - 1) for x in ratios.values()) <= 0.005
-    assert off[int(0.8 * len(off))] <= 0.03
+    assert len(errors) >= 90
+    assert statistics.median(errors.values()) <= 0.005
+    assert clear[int(0.8 * len(clear))] <= 0.03
+
+
+def test_dense_models_on_h100_are_exact():
+    """Qwen2.5-32B at TP 4: 135 MiB matrices take 136; without the allocator 0.8 % are missing."""
+    exact = {"vllm-0115": 0.001, "vllm-0159": 0.001, "vllm-0170": 0.001}
+
+    assert all(abs(error(row)) < exact[row["id"]] for row in DATA["rows"] if row["id"] in exact)

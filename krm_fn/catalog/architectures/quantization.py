@@ -28,6 +28,11 @@ def _fp8(config: Json) -> Quantization:
     )
 
 
+def _fp8_with_experts(config: Json) -> Quantization:
+    """An FP8 checkpoint whose experts were quantised again (DeepSeek V4 NVFP4)."""
+    return replace(_fp8(config), overrides=_listed_layers(config))
+
+
 def _fbgemm(config: Json) -> Quantization:
     """Meta's own FP8: attention stays in 16 bit, also where the list is left out."""
     kept = _names(config.get("modules_to_not_convert")) or ("re:.*self_attn.*", "lm_head")
@@ -156,6 +161,14 @@ def _algorithm(name: str, group: int | None = None) -> Quantization:
     )
 
 
+def _listed_layers(config: Json) -> tuple[tuple[str, Quantization], ...]:
+    """MIXED_PRECISION: the algorithm of each module that is named."""
+    return tuple(
+        (name, _algorithm(str(layer["quant_algo"]), layer.get("group_size")))
+        for name, layer in (config.get("quantized_layers") or {}).items()
+    )
+
+
 def _modelopt(config: Json) -> Quantization | None:
     """hf_quant_config.json's `quantization`, or the same keys inside config.json."""
     inner = config.get("quantization", config)
@@ -164,11 +177,7 @@ def _modelopt(config: Json) -> Quantization | None:
     kv = _kv(inner.get("kv_cache_quant_algo") or config.get("kv_cache_scheme"))
     if algo in ALGORITHMS:
         return _replaced(_algorithm(algo, inner.get("group_size")), kept, (), kv)
-    layers = inner.get("quantized_layers") or {}
-    overrides = tuple(
-        (name, _algorithm(str(layer["quant_algo"]), layer.get("group_size")))
-        for name, layer in layers.items()
-    )
+    overrides = _listed_layers(inner)
     if overrides:
         return _replaced(Quantization(method="modelopt", bits=16), kept, overrides, kv)
     return _with_groups(config, "modelopt")
@@ -220,7 +229,7 @@ def _torchao(config: Json) -> Quantization | None:
 
 
 METHODS: Mapping[str, Callable[[Json], Quantization | None]] = {
-    "fp8": _fp8,
+    "fp8": _fp8_with_experts,
     "fbgemm_fp8": _fbgemm,
     "awq": _grouped("awq"),
     "awq_marlin": _grouped("awq"),
@@ -240,15 +249,20 @@ METHODS: Mapping[str, Callable[[Json], Quantization | None]] = {
 }
 
 
-def quantization(config: Json | None) -> tuple[Quantization | None, str | None]:
+# DeepSeek V4: experts in MXFP4 beside FP8; `expert_dtype: fp4` is a key of the model
+_FP4_EXPERTS = ("experts", _mxfp4({}))
+
+
+def quantization(
+    config: Json | None, expert_dtype: str | None = None
+) -> tuple[Quantization | None, str | None]:
     """The layout, or a remark where the file names a method that is not understood."""
     if not config:
         return None, None
     algorithmic = "quant_algo" in config or "quantization" in config
     method = str(config.get("quant_method", "modelopt" if algorithmic else "")).lower()
-    if algorithmic and (config.get("quantized_layers") or method in ("", "modelopt")):
-        method = "modelopt"
     found = METHODS[method](config) if method in METHODS else None
     if found is None:
         return None, f'quantization_config: method "{method}" is not understood; counted as 16 bit'
-    return found, None
+    mixed = expert_dtype == "fp4" and not found.overrides
+    return replace(found, overrides=(_FP4_EXPERTS,)) if mixed else found, None
