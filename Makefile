@@ -44,6 +44,9 @@ contracts: install  ## rooms import downwards only
 goldens: install  ## rewrite examples, base and overlays; read the diff before you commit
 	$(BIN)/python -m pytest tests/test_examples.py --update
 
+accuracy: install  ## the memory plan against what engines printed; OPTIONS=--update writes docs/accuracy.md
+	@$(BIN)/python tests/accuracy.py $(OPTIONS)
+
 bench: install  ## what the function costs beside Python, PyYAML, kustomize and Docker
 	@$(BIN)/python tests/bench.py
 
