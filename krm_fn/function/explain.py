@@ -27,7 +27,7 @@ class Line:
     @property
     def text(self) -> str:
         source = f"  [{self.source}]" if self.source else ""
-        return f"  {self.field:<24} {self.value:<16} {self.because}{source}"
+        return f"  {self.field:<32} {self.value:<16} {self.because}{source}"
 
 
 def explained(facts: Facts, plan: Plan) -> tuple[Line, ...]:
@@ -92,12 +92,11 @@ def _layout(facts: Facts, variant: VariantFacts, plan: Plan) -> Iterator[Line]:
 
 def _memory(facts: Facts, variant: VariantFacts, plan: Plan) -> Iterator[Line]:
     for term in memory_terms(question(facts, variant), plan.parallelism, plan.serving):
-        spread = term.high_bytes - term.low_bytes
-        known = f" ({gib(term.low_bytes)} to {gib(term.high_bytes)})" if spread else ""
+        known = f" ({gib(term.low)} to {gib(term.high)})" if term.spread else ""
         yield Line(
             section="memory per GPU",
             field=term.field,
-            value=gib(term.bytes),
+            value=term.text,
             because=term.formula + known,
             source=term.source,
         )

@@ -4,6 +4,8 @@ Both are measured terms: the forms follow from what is allocated, the factors ar
 version and stand in `engines/*_memory.py` with their spread.
 """
 
+from dataclasses import dataclass
+
 from krm_fn.catalog.shape import Dense, ModelShape, Moe
 from krm_fn.planner.kv_cache import element_bytes
 from krm_fn.planner.limits import Activation, Graphs
@@ -41,6 +43,30 @@ def dense_bytes(dense: Dense, tokens: int, shards: int, size: float) -> int:
     return int(tokens * widths * dense.intermediate_size // shards * size)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """Bytes of the pieces of the peak: see `activation_parts`.
+
+    forward = `kept` x `states` (hidden states of the batch) + `block` (the widest feed-forward).
+    """
+
+    sampler: float
+    kept: float
+    states: float
+    block: float
+    resident: int
+    encoder: float
+    constant: int
+
+    @property
+    def forward(self) -> float:
+        return self.kept * self.states + self.block
+
+    @property
+    def total(self) -> int:
+        return int(max(self.sampler, self.forward) + self.resident + self.encoder + self.constant)
+
+
 def activation_bytes(
     shape: ModelShape,
     rule: Activation,
@@ -50,6 +76,20 @@ def activation_bytes(
     last: bool,
     copies: int = 1,
 ) -> int:
+    """The peak of the profile run in bytes."""
+    parts = activation_parts(shape, rule, parallelism, serving, last=last, copies=copies)
+    return parts.total
+
+
+def activation_parts(
+    shape: ModelShape,
+    rule: Activation,
+    parallelism: Parallelism,
+    serving: Serving,
+    *,
+    last: bool,
+    copies: int = 1,
+) -> Parts:
     """Peak above the weights during the profile run, on one GPU of a pipeline stage.
 
     max(sampler, forward) + expert workspace + encoder output + constant, with
@@ -66,10 +106,17 @@ def activation_bytes(
     kept = rule.hidden_copies + (rule.stage_copies if parallelism.pipeline > 1 else 0)
     dense, experts = feed_forward_peaks(shape, rule, parallelism, serving, copies)
     resident = 0 if not keeps_workspace(shape, rule) else experts
-    gathered = 2 * copies * states if copies > 1 else 0
-    forward = kept * states + gathered + max(dense, experts - resident)
+    gathered = 2 * copies if copies > 1 else 0
     encoder = rule.encoder_copies * states if shape.encoder_parameters else 0
-    return int(max(sampler, forward) + resident + encoder + rule.constant_bytes)
+    return Parts(
+        sampler=sampler,
+        kept=kept + gathered,
+        states=states,
+        block=max(dense, experts - resident),
+        resident=resident,
+        encoder=encoder,
+        constant=rule.constant_bytes,
+    )
 
 
 def keeps_workspace(shape: ModelShape, rule: Activation) -> bool:

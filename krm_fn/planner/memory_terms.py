@@ -1,29 +1,16 @@
 """The memory of one GPU term by term, with formula, numbers, range and source, for `explain`."""
 
-from dataclasses import dataclass
-
-from krm_fn.catalog.shape import ModelShape
-from krm_fn.planner.activation import largest_graph, profile_tokens
-from krm_fn.planner.kv_cache import cache_dtype
+from krm_fn.planner.activation import activation_parts, largest_graph, profile_tokens
+from krm_fn.planner.cache_terms import cache_terms
 from krm_fn.planner.limits import Activation, Graphs
-from krm_fn.planner.memory_pool import Held, Pool, held
+from krm_fn.planner.memory_pool import Pool, held
+from krm_fn.planner.memory_term import MemoryTerm, count
 from krm_fn.planner.plan import Parallelism, Question, Serving
-from krm_fn.planner.terms import WEIGHT_SPREAD, Terms, matching, overhead
+from krm_fn.planner.terms import WEIGHT_SPREAD, Terms, matching, overhead, sharing_experts
+from krm_fn.planner.weight_terms import weight_terms
 from krm_fn.units import gib
 
-PARAMETERS = "parameters as they are stored, split over the GPUs, and the rotary tables"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MemoryTerm:
-    """One term: `formula` with its numbers, the range its calibration leaves, where it stands."""
-
-    field: str
-    bytes: int
-    formula: str
-    source: str
-    low_bytes: int
-    high_bytes: int
+__all__ = ["MemoryTerm", "memory_terms"]
 
 
 def memory_terms(
@@ -31,62 +18,98 @@ def memory_terms(
 ) -> tuple[MemoryTerm, ...]:
     """The terms of the GPU with the smallest KV pool, in the order they are subtracted."""
     layout = held(question, parallelism, serving)
-    pool = min(layout.pools(serving.max_model_len), key=lambda p: (p.concurrency, p.kv_bytes))
+    pools = layout.pools(serving.max_model_len)
+    pool = min(pools, key=lambda p: (p.concurrency, p.kv_bytes))
     terms = pool.terms
     rule = matching(question.engine.activation, question, parallelism)
     graphs = matching(question.engine.graphs, question, parallelism)
     return (
         _budget(question, serving, terms),
-        _term("weightsBytes", terms.weights, int(WEIGHT_SPREAD * terms.weights), PARAMETERS),
-        *((_activation(question.shape, rule, serving, terms),) if rule else ()),
-        _measured("nonTorchBytes", question, parallelism, charged=True),
-        *((_graphs(question.shape, graphs, serving, terms),) if graphs else ()),
-        _measured("contextBytes", question, parallelism, charged=False),
-        _cache(question, serving, layout, pool),
-    )
-
-
-def _term(field: str, value: int, spread: int, formula: str, source: str = "") -> MemoryTerm:
-    return MemoryTerm(
-        field=field,
-        bytes=value,
-        formula=formula,
-        source=source,
-        low_bytes=value - spread,
-        high_bytes=value + spread,
+        _weights(terms),
+        *weight_terms(question, parallelism, serving, terms),
+        *((_activation(question, parallelism, rule, serving, terms),) if rule else ()),
+        _measured("non_torch_bytes", question, parallelism, charged=True),
+        *((_graphs(question, parallelism, graphs, serving, terms),) if graphs else ()),
+        *cache_terms(question, serving, layout, pool),
+        _measured("context_bytes", question, parallelism, charged=False),
+        _uncertainty(terms),
+        _margin(pools),
     )
 
 
 def _budget(question: Question, serving: Serving, terms: Terms) -> MemoryTerm:
-    base = gib(terms.total)
+    base = f"{count(terms.total)} B"
     if question.engine.memory_basis == "free":
-        base = f"({base} - {gib(terms.context)} of context and communicators)"
-    formula = f"{base} x {serving.memory_fraction:g} = {gib(terms.budget)}"
-    return _term("budgetBytes", terms.budget, 0, formula, "the engine's memory fraction")
-
-
-def _activation(shape: ModelShape, rule: Activation, serving: Serving, terms: Terms) -> MemoryTerm:
-    rows = min(serving.max_num_seqs, profile_tokens(rule, serving))
-    formula = (
-        f"max({rule.sampler_copies:g} x {rows} sequences x {shape.vocab_size} x 4 B, "
-        f"forward pass of {profile_tokens(rule, serving)} tokens) and buffers of experts "
-        f"= {gib(terms.activation)}"
+        base = f"({base} - {count(terms.context)} B of context and communicators)"
+    return MemoryTerm(
+        field="budget_bytes",
+        amount=terms.budget,
+        formula=f"{base} x {serving.memory_fraction:g} = {count(terms.budget)} B",
+        source="the engine's memory fraction",
     )
-    source = f"{rule.source} ({rule.measurements} logs)"
-    spread = int(rule.spread * terms.activation)
-    return _term("activationBytes", terms.activation, spread, formula, source)
 
 
-def _graphs(shape: ModelShape, rule: Graphs, serving: Serving, terms: Terms) -> MemoryTerm:
-    size = largest_graph(rule, serving)
-    kept = "charged to" if rule.charged else "outside"
-    formula = (
-        f"{len(shape.layers)} layers captured up to {size} sequences = {gib(terms.graphs)}, "
-        f"{kept} the budget"
+def _weights(terms: Terms) -> MemoryTerm:
+    return MemoryTerm(
+        field="weights_bytes",
+        amount=terms.weights,
+        spread=int(WEIGHT_SPREAD * terms.weights),
+        formula=f"the sum of the classes = {count(terms.weights)} B",
+        source="what the engine prints as model loading",
     )
-    source = f"{rule.source} ({rule.measurements} logs)"
-    spread = rule.spread_bytes if terms.graphs else 0
-    return _term("cudaGraphBytes", terms.graphs, spread, formula, source)
+
+
+def _activation(
+    question: Question, parallelism: Parallelism, rule: Activation, serving: Serving, terms: Terms
+) -> MemoryTerm:
+    last = terms.last == len(question.shape.layers)
+    shared = sharing_experts(question, parallelism)
+    parts = activation_parts(question.shape, rule, parallelism, serving, last=last, copies=shared)
+    tokens = profile_tokens(rule, serving)
+    rows = min(serving.max_num_seqs, tokens)
+    more = "".join(
+        f" + {count(int(size))} B {what}"
+        for size, what in (
+            (parts.resident, "of expert buffers"),
+            (parts.encoder, "of encoder output"),
+            (parts.constant, "at all times"),
+        )
+        if size
+    )
+    states = count(int(parts.states))
+    formula = (
+        f"max(sampler {rule.sampler_copies:g} x {rows} sequences x {question.shape.vocab_size} x "
+        f"4 B + {states} B of {tokens} hidden states = {count(int(parts.sampler))} B, forward pass "
+        f"{parts.kept:g} x {states} B + {count(int(parts.block))} B of the widest feed-forward = "
+        f"{count(int(parts.forward))} B){more} = {count(terms.activation)} B"
+    )
+    return MemoryTerm(
+        field="activation_bytes",
+        amount=terms.activation,
+        spread=int(rule.spread * terms.activation),
+        formula=formula,
+        source=f"{rule.source} ({rule.measurements} logs)",
+    )
+
+
+def _graphs(
+    question: Question, parallelism: Parallelism, rule: Graphs, serving: Serving, terms: Terms
+) -> MemoryTerm:
+    layers = len(question.shape.layers) / parallelism.pipeline
+    kept = f"{count(terms.charged_graphs)} B of it charged to" if rule.charged else "outside"
+    experts = f" + {count(rule.expert_bytes)}" if question.shape.is_moe else ""
+    formula = (
+        f"({count(rule.base_bytes)} + {layers:g} layers x {count(rule.layer_bytes)}{experts}) B x "
+        f"{largest_graph(rule, serving)} / 512 sequences = {count(terms.graphs)} B, {kept} the "
+        "budget"
+    )
+    return MemoryTerm(
+        field="cuda_graph_bytes",
+        amount=terms.graphs,
+        spread=rule.spread_bytes if terms.graphs else 0,
+        formula=formula if terms.graphs else "no CUDA graphs are captured",
+        source=f"{rule.source} ({rule.measurements} logs)",
+    )
 
 
 def _measured(
@@ -95,26 +118,32 @@ def _measured(
     rows = question.engine.non_torch if charged else question.engine.context
     row = overhead(rows, question, parallelism)
     when = "after" if charged else "before"
-    formula = f"{gib(row.bytes)} taken outside PyTorch {when} the engine's baseline"
-    source = f"{row.source} ({row.measurements} logs)"
-    return _term(field, row.bytes, row.spread_bytes, formula, source)
+    return MemoryTerm(
+        field=field,
+        amount=row.bytes,
+        spread=row.spread_bytes,
+        formula=f"{count(row.bytes)} B taken outside PyTorch {when} the engine's baseline",
+        source=f"{row.source} ({row.measurements} logs)",
+    )
 
 
-def _cache(question: Question, serving: Serving, layout: Held, pool: Pool) -> MemoryTerm:
-    dtype = cache_dtype(question.shape, serving, question.engine)
-    tokens = serving.max_model_len
-    if layout.blocks:
-        width = layout.blocks.block_bytes(pool.terms.first, pool.terms.last)
-        need = layout.blocks.request_blocks(tokens)
-        formula = (
-            f"{gib(pool.kv_bytes)} / {width} B per block = {pool.blocks} blocks of "
-            f"{pool.block_size} tokens ({dtype}); {tokens} tokens take {need} blocks: "
-            f"{pool.concurrency:.2f} requests"
-        )
-    else:
-        formula = (
-            f"{gib(pool.kv_bytes)} hold {pool.tokens} tokens ({dtype}): "
-            f"{pool.concurrency:.2f} requests of {tokens}"
-        )
-    source = f"{question.engine.name} {question.engine.version}'s own planning"
-    return _term("kvCacheBytes", pool.kv_bytes, pool.terms.uncertainty, formula, source)
+def _uncertainty(terms: Terms) -> MemoryTerm:
+    return MemoryTerm(
+        field="uncertainty_bytes",
+        amount=terms.uncertainty,
+        formula="square root of the sum of the squares of the ranges above",
+        source="each term's measured spread",
+    )
+
+
+def _margin(pools: tuple[Pool, ...]) -> MemoryTerm:
+    """The least of what is left, with both candidates."""
+    outside = min(pool.terms.headroom for pool in pools)
+    inside = min(pool.spare_bytes for pool in pools)
+    return MemoryTerm(
+        field="margin_bytes",
+        amount=min(outside, inside),
+        formula=f"min({gib(outside)} left on the GPU outside the budget, {gib(inside)} of KV "
+        "cache beyond one request of the full context)",
+        source="planner/memory_pool.py",
+    )

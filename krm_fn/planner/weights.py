@@ -127,7 +127,7 @@ def split(parallelism: Parallelism, *, experts_span_data: bool = False) -> Split
     )
 
 
-def _local(tensor: Tensor, by: Split) -> tuple[int, int, int]:
+def local_size(tensor: Tensor, by: Split) -> tuple[int, int, int]:
     """Rows, columns and count of a tensor on one GPU (the one with the most)."""
     rows, columns, count = tensor.rows, tensor.columns, tensor.count
     ways = by.attention if tensor.cls in _ATTENTION else by.tensor
@@ -155,11 +155,11 @@ def _padded(tensor: Tensor, rows: int, columns: int) -> tuple[int, int]:
     return ceil(rows / width) * width, ceil(columns / hidden) * hidden
 
 
-def _parts(
+def part_bytes(
     pair: tuple[Tensor, Quantization | None], by: Split, itemsize: int
 ) -> tuple[int, int, int]:
     tensor, stored = pair
-    rows, columns, count = _local(tensor, by)
+    rows, columns, count = local_size(tensor, by)
     if by.kernel_padding and tensor.experts and stored and stored.method == "mxfp4":
         rows, columns = _padded(tensor, rows, columns)
     values, scales, zeros = parts(rows, columns, stored, tensor.itemsize or itemsize)
@@ -168,26 +168,26 @@ def _parts(
 
 def _in_files(pairs: Stored, itemsize: int) -> int:
     stored = (pair for pair in pairs if not pair[0].copy)
-    return sum(sum(_parts(pair, Split(padding=1), itemsize)) for pair in stored)
+    return sum(sum(part_bytes(pair, Split(padding=1), itemsize)) for pair in stored)
 
 
 def _on_gpu(pairs: Stored, by: Split, itemsize: int) -> int:
     """Bytes of the parameters that an engine makes of these tensors, as its allocator counts."""
     sizes: dict[tuple[str, int], int] = defaultdict(int)
     for pair in pairs:
-        for part, size in enumerate(_parts(pair, by, itemsize)):
+        for part, size in enumerate(part_bytes(pair, by, itemsize)):
             sizes[parameter(pair[0].name), part] += size
-    return sum(allocated(size) for size in sizes.values()) + _absorbed(pairs, by)
+    return sum(allocated(size) for size in sizes.values()) + absorbed_bytes(pairs, by)
 
 
-def _absorbed(pairs: Stored, by: Split) -> int:
+def absorbed_bytes(pairs: Stored, by: Split) -> int:
     """16-bit copies of MLA's kv_b that both engines keep where it is quantised, bytes.
 
     vllm/model_executor/layers/attention/mla_attention.py:process_weights_after_loading (0.32):
     W_UK_T and W_UV are views of a 16-bit kv_b and copies of a quantised one.
     """
     found = (t for t, stored in pairs if stored and t.name.endswith("kv_b_proj"))
-    return sum(2 * rows * columns for rows, columns, _ in (_local(t, by) for t in found))
+    return sum(2 * rows * columns for rows, columns, _ in (local_size(t, by) for t in found))
 
 
 def stage_sizes(num_layers: int, stages: int) -> tuple[int, ...]:
@@ -236,11 +236,11 @@ def weights_bytes(
     stages[-1] += _on_gpu(last, by, itemsize)
     if parallelism.pipeline > 1 and shape.tie_word_embeddings and shape.lm_head:
         stages[-1] += _on_gpu(first[:1], by, itemsize)
-    scale = _scale(shape, total_bytes)
+    scale = files_factor(shape, total_bytes)
     return tuple(round(stage * scale) + rope_bytes(shape) for stage in stages)
 
 
-def _scale(shape: ModelShape, total: int | None) -> float:
+def files_factor(shape: ModelShape, total: int | None) -> float:
     """Files over shape; draft layers in the files do not count if they explain the rest."""
     if not total:
         return 1.0

@@ -288,10 +288,10 @@ def test_terms_are_explained_with_range_and_source(engine, version):
     found = memory.memory_budget(asked, tp(2), serving())
     terms = {term.field: term for term in memory_terms(asked, tp(2), serving())}
 
-    assert terms["weightsBytes"].bytes == found.weights_bytes
-    assert terms["kvCacheBytes"].bytes == found.kv_cache_bytes
+    assert terms["weights_bytes"].amount == found.weights_bytes
+    assert terms["kv_cache_bytes"].amount == found.kv_cache_bytes
     assert all(term.formula for term in terms.values())
-    assert all(term.low_bytes <= term.bytes <= term.high_bytes for term in terms.values())
+    assert all(term.low <= term.amount <= term.high for term in terms.values())
     assert found.uncertainty_bytes > 0
 
 

@@ -298,7 +298,7 @@ def created(of, layout: Parallelism) -> int:
     """Bytes of the parameters alone, as vLLM's classes create them."""
     kinds, order, first, last = stored_layers(of, of.quantization)
     pairs = (*first, *last, *(pair for kind in order for pair in kinds[kind]))
-    return sum(sum(weights._parts(pair, weights.split(layout), 2)) for pair in pairs)
+    return sum(sum(weights.part_bytes(pair, weights.split(layout), 2)) for pair in pairs)
 
 
 @pytest.mark.parametrize("case", DATA["created"], ids=lambda case: case["model"])

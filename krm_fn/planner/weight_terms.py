@@ -1,0 +1,137 @@
+"""The weights of one GPU, class by class: parameters x bytes, scales, padding."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from krm_fn.catalog.shape import ModelShape, Quantization
+from krm_fn.planner.memory_term import MemoryTerm, count
+from krm_fn.planner.plan import Parallelism, Question, Serving
+from krm_fn.planner.storage import allocated, loaded_itemsize, parameter
+from krm_fn.planner.stored import Stored, layout, stored_layers
+from krm_fn.planner.tensor import Tensor
+from krm_fn.planner.terms import Terms
+from krm_fn.planner.weights import (
+    Split,
+    absorbed_bytes,
+    files_factor,
+    local_size,
+    part_bytes,
+    rope_bytes,
+    split,
+)
+
+SHAPE = "tensor shapes of the architecture, planner/tensors.py"
+
+
+@dataclass(slots=True)
+class Held:
+    """What one GPU holds of a class: `values` = bits of a parameter -> how many of them."""
+
+    parameters: int = 0
+    values: dict[float, int] = field(default_factory=dict)
+    scales: int = 0
+    total: int = 0
+
+    @property
+    def local(self) -> int:
+        return sum(self.values.values())
+
+
+def weight_terms(
+    question: Question, parallelism: Parallelism, serving: Serving, terms: Terms
+) -> tuple[MemoryTerm, ...]:
+    """One line per tensor class of the stage, the rotary tables, and what the files add."""
+    shape = question.shape
+    held = held_by_class(question, parallelism, serving, terms)
+    lines = [
+        MemoryTerm(
+            field=f"weights_bytes.{name}", amount=of.total, formula=formula(of), source=SHAPE
+        )
+        for name, of in held.items()
+    ]
+    found = sum(of.total for of in held.values())
+    files = round(found * files_factor(shape, question.checkpoint_bytes)) - found
+    if files:
+        known = f"{question.checkpoint_bytes:,} B" if question.checkpoint_bytes else ""
+        why = f"what the files ({known}) hold beside these tensors, dealt out in proportion"
+        lines.append(MemoryTerm(field="weights_bytes.files", amount=files, formula=why))
+    return (*lines, rotary(shape))
+
+
+def rotary(shape: ModelShape) -> MemoryTerm:
+    tables = shape.rope_caches or ((shape.max_position_embeddings, shape.rope_dims),)
+    parts = " + ".join(f"{count(at)} positions x {dims} x 2 B" for at, dims in tables)
+    size = rope_bytes(shape)
+    return MemoryTerm(
+        field="weights_bytes.rotary",
+        amount=size,
+        formula=f"{parts} = {count(size)} B, on every GPU",
+        source="cosines and sines of each distinct rotary embedding",
+    )
+
+
+def held_by_class(
+    question: Question, parallelism: Parallelism, serving: Serving, terms: Terms
+) -> dict[str, Held]:
+    """Class -> what one GPU of the stage holds."""
+    shape = question.shape
+    kinds, order, first, last = stored_layers(shape, layout(shape, serving.quantization))
+    by = split(parallelism, experts_span_data=question.engine.experts_span_data)
+    itemsize = loaded_itemsize(shape.dtype, None if serving.dtype == "auto" else serving.dtype)
+    found: dict[str, Held] = defaultdict(Held)
+    stage = [kinds[kind] for kind in order[terms.first : terms.last]]
+    if terms.first == 0:
+        stage.insert(0, first)
+    if terms.last == len(order):
+        stage.append(last)
+        tied = shape.tie_word_embeddings and shape.lm_head
+        stage += [first[:1]] if parallelism.pipeline > 1 and tied else []
+    for pairs in stage:
+        _add(found, pairs, by, itemsize)
+    return dict(found)
+
+
+def _add(found: dict[str, Held], pairs: Stored, by: Split, itemsize: int) -> None:
+    """Adds the tensors of one layer, or of one end of the model."""
+    sizes: dict[tuple[str, str, int], int] = defaultdict(int)
+    for tensor, stored in pairs:
+        held = found[tensor.cls]
+        rows, columns, copies = local_size(tensor, by)
+        bits = _bits(tensor, stored, itemsize)
+        held.parameters += tensor.parameters
+        held.values[bits] = held.values.get(bits, 0) + rows * columns * copies
+        parts = part_bytes((tensor, stored), by, itemsize)
+        held.scales += sum(parts[1:])
+        held.total += absorbed_bytes(((tensor, stored),), by)
+        for part, size in enumerate(parts):
+            sizes[tensor.cls, parameter(tensor.name), part] += size
+    for (cls, _, _), size in sizes.items():
+        found[cls].total += allocated(size)
+
+
+def _bits(tensor: Tensor, stored: Quantization | None, itemsize: int) -> float:
+    return stored.bits if stored and stored.bits < 16 else 8 * (tensor.itemsize or itemsize)
+
+
+def formula(held: Held) -> str:
+    """`of 1,024 parameters this GPU holds 512 (1/2): 512 x 2 B = 1,024 B`."""
+    values = {bits: number for bits, number in held.values.items() if number}
+    parts = [f"{count(number)} x {bits / 8:g} B" for bits, number in values.items()]
+    if held.scales:
+        parts.append(f"{count(held.scales)} B of scales")
+    rest = held.total - held.scales - sum(number * bits / 8 for bits, number in values.items())
+    if round(rest):
+        parts.append(f"{count(round(rest))} B of padding and 16-bit copies")
+    share = _share(held.parameters / held.local) if held.local else "none"
+    return (
+        f"of {count(held.parameters)} parameters this GPU holds {share}: {' + '.join(parts)} = "
+        f"{count(held.total)} B"
+    )
+
+
+def _share(ways: float) -> str:
+    if round(ways, 3) == 1:
+        return "all"
+    if ways < 1:
+        return "all, some twice"
+    return f"1/{ways:.0f}" if round(ways, 2) == round(ways) else f"1/{ways:.2f}, some whole"
