@@ -2,15 +2,29 @@
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from krm_fn.api import v1alpha1
 from krm_fn.errors import Result, error
 
 Path = tuple[str | int, ...]
+Written = Callable[[Path], str | None]
+"""How the value at a path stands in the document; None = not known."""
+BRANCHES = ("str", "Gpu")
+"""Parts of pydantic's paths that name a branch of `gpu: text | row` and no key."""
+
+
+def unknown_text(_: Path) -> None:
+    return None
+
+
+def place(fault: ErrorDetails) -> Path:
+    """The keys of the faulty value; a rule about several fields names the one to change."""
+    keys = tuple(part for part in fault["loc"] if part not in BRANCHES)
+    return (*keys, fault["ctx"]["field"]) if "field" in fault.get("ctx", {}) else keys
 
 
 def shown(value: Any) -> str:
@@ -43,11 +57,37 @@ def path_text(path: Path) -> str:
     return text.lstrip(".")
 
 
-def _number_or_text(fault: ErrorDetails) -> str:
-    given = fault["input"]
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        return f"must be text; got {shown(given)}"
-    return f'must be text; YAML read {given} as a number: put it in quotes, "{given}"'
+def _text(fault: ErrorDetails, model: type[BaseModel], written: Written) -> str:
+    """Text was expected: what the field takes, or that a number needs quotes."""
+    given, path = fault["input"], place(fault)
+    refused = _refusal(model, path, shown(given).strip('"'))
+    if refused or isinstance(given, bool) or not isinstance(given, int | float):
+        return refused or f"must be text; got {shown(given)}"
+    text = written(path) or str(given)
+    return f'must be text; YAML read {text} as a number: put it in quotes, "{text}"'
+
+
+def _refusal(model: type[BaseModel], path: Path, text: str) -> str | None:
+    """What a field with a rule of its own would say of the same value as text."""
+    owner, name = _model_at(model, path[:-1]), str(path[-1])
+    field = next((f for n, f in owner.model_fields.items() if name in (n, f.alias)), None)
+    if field is None:
+        return None
+    rules: Any = (field.annotation, *field.metadata)
+    stated: Any = Annotated[rules] if field.metadata else field.annotation
+    try:
+        TypeAdapter(stated).validate_python(text)
+    except ValidationError as fault:
+        own = [detail for detail in fault.errors() if detail["type"] == "value_error"]
+        return str(own[0]["ctx"]["error"]) if own else None
+    return None
+
+
+def _map(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    """The first keys of the map that was expected."""
+    keys = _fields_at(model, place(fault))
+    more = ", ..." if len(keys) > FEW else ""
+    return f"must be a map ({', '.join(keys[:FEW])}{more}); got {shown(fault['input'])}"
 
 
 def _whole_number(fault: ErrorDetails) -> str:
@@ -64,7 +104,8 @@ def _limit(word: str, key: str) -> Callable[[ErrorDetails], str]:
 PATTERNS: Mapping[str, str] = {
     v1alpha1.KUBERNETES_NAME: "lower-case letters, digits, - and ., such as hf-token",
     v1alpha1.SERVICE_NAME: (
-        "a name of at most 40 lower-case letters, digits and -, starting with a letter"
+        "a name of at most 40 lower-case letters, digits and -, starting with a letter, such as "
+        "qwen3-8b"
     ),
     v1alpha1.COMMIT: "a full commit of 40 hexadecimal digits (krm-fn resolve finds it)",
     v1alpha1.URI: '"hub", pvc://claim/path, s3://..., oci://... or /path',
@@ -72,17 +113,28 @@ PATTERNS: Mapping[str, str] = {
     v1alpha1.HTTP: "an address such as http://prometheus.monitoring.svc:9090",
     v1alpha1.DRIVER: 'a driver version in quotes, such as "580"',
 }
+WORDS: Mapping[str, str] = {
+    "qps": "requestsPerSecond",
+    "rps": "requestsPerSecond",
+    "users": "concurrency",
+    "tp": "tensorParallelSize",
+    "tolerations": "taints",
+    "contextlength": "maxModelLen",
+    "maxlen": "maxModelLen",
+    "gpus": "gpusPerNode",
+    "tag": "version",
+    "name": "id",
+}
+"""Words of other tools and what they are called here."""
+FEW, COMMON = 5, 4
 MESSAGES: Mapping[str, Callable[[ErrorDetails], str]] = {
     "missing": lambda _: "is required",
-    "string_type": _number_or_text,
     "int_type": _whole_number,
     "int_from_float": _whole_number,
     "float_type": lambda f: f"must be a number; got {shown(f['input'])}",
     "bool_type": lambda f: f"must be true or false, without quotes; got {shown(f['input'])}",
     "dict_type": lambda f: f"must be a map; got {shown(f['input'])}",
     "tuple_type": lambda f: f"must be a list; got {shown(f['input'])}",
-    "model_type": lambda f: f"must be a map; got {shown(f['input'])}",
-    "model_attributes_type": lambda f: f"must be a map; got {shown(f['input'])}",
     "greater_than": _limit("greater than", "gt"),
     "greater_than_equal": _limit("at least", "ge"),
     "less_than": _limit("less than", "lt"),
@@ -110,23 +162,48 @@ def _expected(fault: ErrorDetails) -> list[str]:
 
 
 def _unknown_field(fault: ErrorDetails, model: type[BaseModel]) -> Result:
-    known = _fields_at(model, fault["loc"][:-1])
-    name = str(fault["loc"][-1])
-    hint = near(name, known)
+    path = place(fault)
+    known = _fields_at(model, path[:-1])
+    name = str(path[-1])
+    word = WORDS.get(name.lower(), name)
+    hint = f' (did you mean "{word}"?)' if word in known else near(name, known)
+    hint = hint or _elsewhere(model, word)
     return error(
-        f"unknown field{hint}; allowed are {', '.join(known)}",
-        path_text(fault["loc"]),
-        current=name,
+        f"unknown field{hint}; allowed are {', '.join(known)}", path_text(path), current=name
     )
 
 
+def _elsewhere(model: type[BaseModel], word: str) -> str:
+    """Where a field of this name, or nearly, stands: the outermost; nothing for a common word."""
+    paths = {path[-1].lower(): path_text(path) for path in sorted(_paths(model), key=len)[::-1]}
+    known = paths if len(word) > COMMON else {}
+    found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.85)
+    return f" (did you mean `{paths[found[0]]}`?)" if found else ""
+
+
+def _paths(model: type[BaseModel], above: Path = ()) -> Iterator[tuple[str, ...]]:
+    """Every field of a document but those of inline rows, outer ones first."""
+    for name, field in model.model_fields.items():
+        path = (*map(str, above), field.alias or name)
+        yield path
+        inner = _model_in(field.annotation)
+        if inner and inner.__name__ not in BRANCHES:
+            is_map = "dict" in str(field.annotation)
+            yield from _paths(inner, (*path, "NAME") if is_map else path)
+
+
 def _fields_at(model: type[BaseModel], path: Path) -> list[str]:
-    """The field names allowed at a path; walks aliases, maps and unions of models."""
+    """The field names allowed at a path."""
+    return [f.alias or n for n, f in _model_at(model, path).model_fields.items()]
+
+
+def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
+    """The model at a path; walks aliases, maps and unions of models."""
     found = model
     for part in path:
         fields = {(f.alias or n): f.annotation for n, f in found.model_fields.items()}
         found = _model_in(fields.get(str(part))) or found
-    return [f.alias or n for n, f in found.model_fields.items()]
+    return found
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -137,7 +214,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def results(
-    fault: ValidationError, model: type[BaseModel], *, missing: bool = True
+    fault: ValidationError,
+    model: type[BaseModel],
+    written: Written = unknown_text,
+    *,
+    missing: bool = True,
 ) -> Iterator[Result]:
     """One Result per fault; the branches of a union (`gpu: text or row`) give one.
 
@@ -146,19 +227,20 @@ def results(
     for detail in _without_union_branches(fault.errors()):
         if detail["type"] == "missing" and not missing:
             continue
-        path = tuple(part for part in detail["loc"] if part not in ("str", "Gpu"))
-        detail["loc"] = path
         if detail["type"] == "extra_forbidden":
             yield _unknown_field(detail, model)
             continue
-        own = "field" in detail.get("ctx", {})
-        where = (*path, detail["ctx"]["field"]) if own else path
-        yield error(_message(detail), path_text(where), current=_plain(detail["input"]))
+        text = _message(detail, model, written)
+        yield error(text, path_text(place(detail)), current=_plain(detail["input"]))
 
 
-def _message(detail: ErrorDetails) -> str:
+def _message(detail: ErrorDetails, model: type[BaseModel], written: Written) -> str:
     if detail["type"] == "literal_error":
         return _literal(detail)
+    if detail["type"] == "string_type":
+        return _text(detail, model, written)
+    if detail["type"] in ("model_type", "model_attributes_type"):
+        return _map(detail, model)
     known = MESSAGES.get(detail["type"])
     return known(detail) if known else detail["msg"]
 
@@ -171,7 +253,7 @@ def _without_union_branches(faults: list[ErrorDetails]) -> list[ErrorDetails]:
     """Of `gpu: text | row` keep the branch that the input looks like."""
     kept = []
     for fault in faults:
-        branch = next((part for part in fault["loc"] if part in ("str", "Gpu")), None)
+        branch = next((part for part in fault["loc"] if part in BRANCHES), None)
         if branch == "str" and isinstance(fault["input"], dict):
             continue
         if branch == "Gpu" and not isinstance(fault["input"], dict) and fault["loc"][-1] == "Gpu":

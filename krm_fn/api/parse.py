@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +14,8 @@ from krm_fn.api.v1alpha1 import GROUP_VERSION, GPUPool, LLMService, ModelCard
 from krm_fn.errors import Result, error
 
 T = TypeVar("T", bound=BaseModel)
+ATTEMPTS = 6
+"""Taking a leaf out can uncover a fault of its parent: no document is deeper."""
 KINDS: Mapping[str, type[BaseModel]] = {
     "LLMService": LLMService,
     "GPUPool": GPUPool,
@@ -44,22 +47,25 @@ def is_ours(document: Any) -> bool:
     )
 
 
-def parsed(document: Mapping[str, Any], model: type[T]) -> tuple[T | None, tuple[Result, ...]]:
+def parsed(
+    document: Mapping[str, Any], model: type[T], written: faults.Written = faults.unknown_text
+) -> tuple[T | None, tuple[Result, ...]]:
     """The value, if the document can be read at all, and all its faults.
 
     Faulty leaves are left out and the rest is read again, so that later checks can add theirs to
-    the same answer; with any fault the value is for checking only.
+    the same answer; with any fault the value is for checking only. `written` = how the author wrote
+    the value at a path: YAML reads `0.10` as 0.1.
     """
     rest = deepcopy(dict(document))
     found: dict[str, Result] = {}
-    for attempt in range(3):  # taking a leaf out can uncover a fault of its parent
+    for attempt in range(ATTEMPTS):
         try:
             return model.model_validate(rest), tuple(found.values())
         except ValidationError as fault:
-            for result in faults.results(fault, model, missing=attempt == 0):
+            for result in faults.results(fault, model, written, missing=attempt == 0):
                 found.setdefault(result.line, replace(result, resource=reference(document)))
             for detail in fault.errors():
-                _remove(rest, detail["loc"])
+                _remove(rest, faults.place(detail))
     return None, tuple(found.values())
 
 
@@ -130,12 +136,17 @@ def _set(
 
 
 def _remove(document: Any, path: tuple[int | str, ...]) -> None:
-    """Take the faulty leaf out; names of union branches in the path are skipped."""
-    for part in path[:-1]:
-        in_map = isinstance(document, dict) and part in document
-        in_list = isinstance(document, list) and isinstance(part, int) and part < len(document)
-        document = document[part] if in_map or in_list else document
-    if path == ("metadata", "name"):  # a name is needed to go on; the proposed one will do
-        document["name"] = service_name(str(document.get("name", "")))
+    """Take the faulty leaf out; names of union branches in the path are skipped.
+
+    A list goes as a whole, so that what is said of the rest of it names no wrong index.
+    """
+    for key, part in pairwise(path):
+        inner = document.get(key) if isinstance(document, dict) else None
+        if isinstance(inner, list) and isinstance(part, int):
+            document.pop(key)
+            return
+        document = document if inner is None else inner
+    if path == ("metadata", "name") and isinstance(document, dict):
+        document["name"] = service_name(str(document.get("name", "")))  # a name is needed to go on
     elif isinstance(document, dict):
         document.pop(path[-1], None)

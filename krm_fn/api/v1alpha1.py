@@ -17,7 +17,7 @@ Positive = Annotated[int, Field(gt=0)]
 Port = Annotated[int, Field(gt=0, lt=65536)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
-SERVICE_NAME = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+SERVICE_NAME = r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$"
 COMMIT = r"^[0-9a-f]{40}$"
 URI = r"^(hub|pvc://[^/]+(/.*)?|s3://.+|oci://.+|/.+)$"
 DIGEST = r"^sha256:[0-9a-f]{64}$"
@@ -329,8 +329,8 @@ class LLMServiceSpec(Spec):
         if (self.gpu_pool is None) == (self.gpu_pool_ref is None):
             raise PydanticCustomError(
                 "pool",
-                "exactly one of `gpuPool` and `gpuPoolRef` must be stated",
-                {"field": "gpuPool"},
+                "must be stated, or `gpuPoolRef` instead of it; {given}",
+                {"field": "gpuPool", "given": "both are" if self.gpu_pool else "neither is"},
             )
         return self
 
@@ -339,7 +339,7 @@ class Metadata(BaseModel):
     """Kubernetes metadata; labels and annotations are carried as they are."""
 
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
-    name: Annotated[str, Field(max_length=40, pattern=SERVICE_NAME)]
+    name: Annotated[str, Field(pattern=SERVICE_NAME)]
     namespace: Name | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)

@@ -136,19 +136,19 @@ def _quantization_faults(
         return
     engine, version = variant.engine.name, variant.version
     known = versions.choices(engine, version, "--quantization")
-    if known and stated not in known:
+    possible = [name for name in ON_THE_FLY if not known or name in known]
+    if card.shape.quantization is None and stated not in possible:
         yield error(
-            f"must be one of {one_of(known)} for {engine} {version}; got {shown(stated)}"
-            f"{near(stated, list(known))}",
+            f"{shown(stated)} needs a checkpoint that was quantised with it, and this one is "
+            f"{card.shape.dtype}; choose such a checkpoint, or {one_of(possible)}, with which "
+            f"{engine} {version} quantises while loading",
             path,
             current=stated,
         )
-    elif card.shape.quantization is None and stated not in ON_THE_FLY:
-        possible = [name for name in ON_THE_FLY if not known or name in known]
+    elif known and stated not in known:
         yield error(
-            f"{shown(stated)} needs a checkpoint that was quantised with it, and this one is "
-            f"{card.shape.dtype}; choose such a checkpoint, or {one_of(possible)}, which "
-            "quantises while loading",
+            f"must be one of {one_of(known)} for {engine} {version}; got {shown(stated)}"
+            f"{near(stated, list(known))}",
             path,
             current=stated,
         )

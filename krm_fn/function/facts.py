@@ -10,7 +10,7 @@ from krm_fn.api import reference
 from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService
 from krm_fn.catalog import platforms
 from krm_fn.catalog.rows import Gpu
-from krm_fn.errors import Result, info
+from krm_fn.errors import Result, error, info
 from krm_fn.function import engine_faults
 from krm_fn.function.card_facts import Card, card_of
 from krm_fn.function.found import Found
@@ -59,6 +59,7 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
     variants = variants_of(service, gpu.value)
     found = (pool, gpu, card, variants)
     results = [result for each in found for result in each.results]
+    results += source_faults(service)
     results += engine_faults.stated_twice(service)
     if variants.value:
         results += engine_faults.argument_faults(service, variants.value)
@@ -83,6 +84,18 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
         variants=variants.value,
         results=located,
     ), located
+
+
+def source_faults(service: LLMService) -> Iterator[Result]:
+    """Places that weights cannot come from."""
+    uri = service.spec.model.uri
+    if uri.startswith(("s3://", "oci://")):
+        yield error(
+            "is not supported yet: no way to load it is common to the engines; copy the weights to "
+            "a claim and state pvc://CLAIM/PATH, or let the pods take them from the Hub",
+            "spec.model.uri",
+            current=uri,
+        )
 
 
 def no_workload(service: LLMService) -> Iterator[Result]:

@@ -30,4 +30,6 @@ def no_such(kind: str, name: str, known: Mapping[Key, Any], field: str, given: I
         )
     names = list(dict.fromkeys(key[1] for key in known))
     have = f"; there are {one_of(names)}" if names else "; there is none"
-    return error(f'no {kind} "{name}" in the package{have}{near(name, names)}', path, current=name)
+    way = "; `krm-fn resolve MODEL` writes one" if kind == "ModelCard" else ""
+    message = f'no {kind} "{name}" in the package{have}{near(name, names)}{way}'
+    return error(message, path, current=name)

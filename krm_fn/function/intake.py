@@ -82,10 +82,16 @@ def _ours(resources: ResourceList) -> Iterator[Item]:
 
 
 def _request(item: Item, document: Manifest) -> Request:
-    service, faults = api.parsed(document, LLMService)
+    service, faults = api.parsed(document, LLMService, lambda path: _text(item, path))
     return Request(
         service=service, document=document, package_path=item.package_path, faults=faults
     )
+
+
+def _text(item: Item, path: tuple[str | int, ...]) -> str | None:
+    """A value as its author wrote it."""
+    place = item.place(*path)
+    return place.text if place else None
 
 
 def _from_config_map(config: Item | None, *, alone: bool) -> Iterable[Request]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from krm_fn.api.v1alpha1 import LLMService
 from krm_fn.engines import Launch, Token
-from krm_fn.errors import Result, error, info, warning
+from krm_fn.errors import Result, info, warning
 from krm_fn.function.facts import Facts
 from krm_fn.function.variant_facts import VariantFacts
 from krm_fn.function.weights import cache_bytes, is_prefetched, model_path, token
@@ -107,13 +107,6 @@ def node_shape(facts: Facts) -> host.NodeShape:
 def launch_results(facts: Facts) -> Iterator[Result]:
     """What is to be said about weights, tokens and the node."""
     model = facts.service.spec.model
-    if model.uri.startswith(("s3://", "oci://")):
-        yield error(
-            "is not supported yet: no way to load it is common to the engines; copy the weights to "
-            "a claim and state pvc://CLAIM/PATH, or let the pods take them from the Hub",
-            "spec.model.uri",
-            current=model.uri,
-        )
     if facts.card.gated and model.uri == "hub" and not model.token_secret_ref:
         yield warning(
             f"{model.id} is gated: its pods need a token; `kubectl create secret generic hf-token "

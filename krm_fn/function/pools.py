@@ -19,8 +19,10 @@ class Planned:
 
     @property
     def gpus(self) -> int:
-        """GPUs of the planned replicas, of the variant that takes most."""
-        return max((p.gpus_per_replica * p.replicas for p in self.plans), default=0)
+        """GPUs of the planned replicas, of the variant that takes most; a stated maximum counts."""
+        stated = self.facts.service.spec.scaling.max_replicas or 0
+        taken = (p.gpus_per_replica * max(p.replicas, stated) for p in self.plans)
+        return max(taken, default=0)
 
     @property
     def shown(self) -> tuple[Plan, ...]:

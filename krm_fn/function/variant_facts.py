@@ -34,16 +34,17 @@ class VariantFacts:
 
 
 def variants_of(service: LLMService, gpu: Gpu | None) -> Found:
-    """In the order of the engines, for kustomize sorts the keys of a map; the first one leads."""
+    """In the order of the engines, for kustomize sorts the keys of a map; the first one leads.
+
+    Those that are understood, so that more can be said about them; each other has an error.
+    """
     stated = service.spec.variants
     given = stated if stated is not None else {name: VariantSpec() for name in DEFAULT_VARIANTS}
     specs = dict(sorted(given.items(), key=_rank))
     found = [_variant(name, spec, gpu) for name, spec in specs.items()]
     results = [result for each in found for result in each.results]
     results += _choice_faults(service, specs)
-    values = tuple(each.value for each in found if each.value)
-    complete = values if len(values) == len(specs) else None
-    return Found(value=complete, results=tuple(results))
+    return Found(value=tuple(each.value for each in found if each.value), results=tuple(results))
 
 
 def _rank(item: tuple[str, VariantSpec]) -> tuple[int, str]:

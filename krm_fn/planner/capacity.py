@@ -4,34 +4,16 @@ Every legal layout is fitted, the feasible ones carry the load with so many GPUs
 fewest wins. Nothing feasible is an answer too, with memory and reasons.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from krm_fn.errors import Result, error
 from krm_fn.planner import layouts
-from krm_fn.planner.load import UTILISATION, Load, replica_load, replicas_for
+from krm_fn.planner.candidates import Candidate, best_of, candidate, candidates, preference
+from krm_fn.planner.load import UTILISATION
 from krm_fn.planner.performance import estimate
-from krm_fn.planner.plan import Estimate, Parallelism, Plan, PoolShape, Question, Reason, Workload
-from krm_fn.planner.serving import Fitted, fitted
+from krm_fn.planner.plan import Estimate, Parallelism, Plan, Question, Reason, Workload
+from krm_fn.planner.refusals import asked, faults
 from krm_fn.units import gib
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """One layout, fitted and loaded. `load` None = the memory does not suffice."""
-
-    layout: Parallelism
-    fitted: Fitted
-    load: Load | None
-    replicas: int
-
-    @property
-    def gpus(self) -> int:
-        return self.layout.gpus * self.replicas
-
-    @property
-    def works(self) -> bool:
-        return self.load is not None and self.load.meets_objectives
 
 
 def plan(question: Question) -> Plan:
@@ -46,7 +28,7 @@ def plans(questions: Sequence[Question]) -> tuple[Plan, ...]:
     """
     shared = _shared(questions)
     chosen: Sequence[Candidate | None] = shared or [
-        _best(question.pool, candidates(question)) for question in questions
+        best_of(question.pool, candidates(question)) for question in questions
     ]
     return tuple(_plan(q, c) for q, c in zip(questions, chosen, strict=True))
 
@@ -61,12 +43,12 @@ def _shared(questions: Sequence[Question]) -> list[Candidate] | None:
     best: list[Candidate] | None = None
     legal = [set(layouts.legal(question)) for question in questions[1:]]
     for layout in sorted(layouts.legal(questions[0]), key=lambda x: (x.pipeline > 1, x.gpus)):
-        if best and (layout.pipeline > 1, layout.gpus) > _preference(pool, best)[:2]:
+        if best and (False, layout.pipeline > 1, layout.gpus) > preference(pool, best)[:3]:
             break
         if not all(layout in found for found in legal):
             continue
         row = _working(questions, layout)
-        if row and (best is None or _preference(pool, row) < _preference(pool, best)):
+        if row and (best is None or preference(pool, row) < preference(pool, best)):
             best = row
     return best
 
@@ -82,62 +64,9 @@ def _working(questions: Sequence[Question], layout: Parallelism) -> list[Candida
     return row
 
 
-def candidates(question: Question) -> tuple[Candidate, ...]:
-    return tuple(candidate(question, layout) for layout in layouts.legal(question))
-
-
-def candidate(question: Question, layout: Parallelism) -> Candidate:
-    fit = fitted(question, layout)
-    if not fit.memory.fits:
-        return Candidate(layout=layout, fitted=fit, load=None, replicas=1)
-    load = replica_load(question, layout, fit.serving, fit.memory)
-    wanted = question.stated.replicas or replicas_for(question.workload, load)
-    return Candidate(layout=layout, fitted=fit, load=load, replicas=wanted)
-
-
-def faults(question: Question, found: Candidate | None) -> tuple[Result, ...]:
-    """Why this cannot work, each with its field; empty when it does."""
-    if found is None:
-        return (_no_layout(question),)
-    if found.load is None:
-        return (_no_memory(question, found),)
-    if found.load.unmet:
-        return (error(found.load.unmet, "spec.workload.objectives"),)
-    if found.replicas > question.pool.replicas(found.layout.gpus):
-        return (_no_room(question, found),)
-    return ()
-
-
-def _preference(pool: PoolShape, rows: Iterable[Candidate]) -> tuple[bool, float, float, int]:
-    """No pipeline (nothing measured stands behind one), fewest GPUs for the load, fewest of them
-    idle, then the smallest replica: bandwidth use falls with the tensor size.
-    """
-    rows = list(rows)
-    layout = rows[0].layout
-    taken = max(_occupied(pool, row) for row in rows)
-    return layout.pipeline > 1, taken, taken - max(row.gpus for row in rows), layout.gpus
-
-
-def _occupied(pool: PoolShape, row: Candidate) -> float:
-    """GPUs that the replicas keep from others, with the part of a node that no replica can use."""
-    node = min(pool.gpus_per_node, pool.share)
-    return row.replicas * node / (node // row.layout.gpus)
-
-
-def _best(pool: PoolShape, rows: Iterable[Candidate]) -> Candidate | None:
-    """The best that works; else the one that comes nearest, for its figures."""
-    rows = list(rows)
-    working = [c for c in rows if c.works]
-    if working:
-        return min(working, key=lambda c: _preference(pool, [c]))
-    nearest = sorted(rows, key=lambda c: (c.load is None, -c.fitted.memory.kv_cache_bytes))
-    return nearest[0] if nearest else None
-
-
 def _plan(question: Question, found: Candidate | None) -> Plan:
     results = faults(question, found)
-    found = found or candidate(question, _asked(question))
-    most = max(1, question.pool.replicas(found.layout.gpus))
+    found = found or candidate(question, _countable(asked(question)))
     return Plan(
         service=question.service,
         variant=question.variant,
@@ -146,7 +75,7 @@ def _plan(question: Question, found: Candidate | None) -> Plan:
         feasible=not results,
         parallelism=found.layout,
         replicas=found.replicas,
-        max_replicas=min(most, question.stated.max_replicas or most),
+        max_replicas=max(1, min(found.room, found.most or found.room)),
         memory=found.fitted.memory,
         serving=found.fitted.serving,
         estimate=_estimate(question, found),
@@ -155,16 +84,10 @@ def _plan(question: Question, found: Candidate | None) -> Plan:
     )
 
 
-def _asked(question: Question) -> Parallelism:
-    """The layout that was asked for though it is not legal, to show its memory."""
-    stated = question.stated
-    return Parallelism(
-        tensor=stated.tensor or 1,
-        pipeline=stated.pipeline or 1,
-        data=stated.data or 1,
-        expert=stated.expert or 1,
-        attention_data=stated.attention_data or 1,
-    )
+def _countable(layout: Parallelism) -> Parallelism:
+    """A layout that was asked for though it is not legal, as far as its memory can be counted."""
+    split = layout.tensor % layout.attention_data == 0
+    return layout if split else replace(layout, attention_data=1)
 
 
 def _estimate(question: Question, found: Candidate) -> Estimate | None:
@@ -217,6 +140,8 @@ def _replica_reason(question: Question, found: Candidate) -> str:
     workload = question.workload
     if question.stated.replicas:
         return "stated"
+    if found.replicas == question.stated.min_replicas:
+        return "the stated minimum"
     if found.load is None or not (workload.requests_per_second or workload.concurrency):
         return "no load is stated"
     rate = found.load.requests_per_second
@@ -226,50 +151,3 @@ def _replica_reason(question: Question, found: Candidate) -> str:
             "requests/s per replica"
         )
     return f"{workload.concurrency} users, {found.load.concurrency} per replica"
-
-
-def _no_layout(question: Question) -> Result:
-    """Stated sizes that the model, the engine or the node cannot have."""
-    asked = _asked(question)
-    why = list(layouts.conflicts(question, asked))
-    most = question.pool.most_gpus
-    if asked.gpus > most:
-        room = (
-            "slices of GPUs cannot be joined"
-            if question.pool.sliced
-            else (f"a node of the share has {most}")
-        )
-        why.append(f"a replica of {asked.gpus} GPUs needs one node with as many; {room}")
-    field = "spec.serving.tensorParallelSize" if question.stated.tensor else "spec.serving"
-    return error("; ".join(why) or "no layout is legal", field, current=question.stated.tensor)
-
-
-def _no_memory(question: Question, found: Candidate) -> Result:
-    """The largest part, the limit, and what is missing."""
-    memory, serving = found.fitted.memory, found.fitted.serving
-    parts = (
-        f"weights {gib(memory.weights_bytes)}, activations {gib(memory.activation_bytes)}, "
-        f"other {gib(memory.non_torch_bytes)}, CUDA graphs {gib(memory.cuda_graph_bytes)}"
-    )
-    need = memory.kv_cache_bytes_per_token * serving.max_model_len
-    left = gib(memory.kv_cache_bytes) if memory.kv_cache_bytes > 0 else "nothing"
-    return error(
-        f"{question.model_id} does not fit on {question.pool.gpu.name} with {found.layout} under "
-        f"{question.engine.name} {question.engine.version}: of {gib(memory.budget_bytes)} per GPU "
-        f"({parts}) {left} remains for the KV cache; one request of {serving.max_model_len} tokens "
-        f"needs {gib(need)}",
-        "spec.gpuPool",
-    )
-
-
-def _no_room(question: Question, found: Candidate) -> Result:
-    pool, stated = question.pool, question.stated.replicas
-    what = "`scaling.replicas`" if stated else "the stated load"
-    return error(
-        f"{what} needs {found.replicas} replicas of {found.layout.gpus} GPUs = {found.gpus} GPUs; "
-        f"the service may use {pool.share} on nodes of {pool.gpus_per_node}, which hold "
-        f"{pool.replicas(found.layout.gpus)}",
-        "spec.scaling.replicas" if stated else "spec.workload",
-        current=found.replicas,
-        proposed=pool.replicas(found.layout.gpus),
-    )

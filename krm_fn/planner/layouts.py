@@ -54,6 +54,8 @@ def _with_experts(question: Question, layout: Parallelism) -> Parallelism:
 def conflicts(question: Question, layout: Parallelism) -> tuple[str, ...]:
     """Why this layout cannot work, in words; empty when it can."""
     shape = question.shape
+    if layout.tensor % layout.attention_data:
+        return tuple(_engine_conflicts(question, layout))
     found = [text for layer in _kinds(question) for text in _layer_conflicts(layer, shape, layout)]
     found += _engine_conflicts(question, layout)
     if layout.pipeline > len(shape.layers):

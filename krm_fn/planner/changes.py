@@ -1,0 +1,271 @@
+"""Changes of a service that could make it work, in order of loss; none is tried here.
+
+First what costs accuracy or comfort a little, then what costs GPUs, then what gives up load.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from krm_fn.catalog.rows import Gpu
+from krm_fn.planner import layouts, memory
+from krm_fn.planner.candidates import Candidate, candidates
+from krm_fn.planner.load import UTILISATION, objective_values
+from krm_fn.planner.plan import Interconnect, Parallelism, PoolShape, Question
+from krm_fn.planner.refusals import FIELDS
+from krm_fn.planner.serving import CONTEXT_STEP, fitted
+from krm_fn.units import gib
+
+FP8_KV_SINCE = (8, 9)
+FP8_WEIGHTS_SINCE = (8, 0)
+"""vLLM runs fp8 weights on 8.0 and newer, below 8.9 as weight-only Marlin (fp8.py, 0.33)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the functionConfig and of the question that it means."""
+
+    paths: dict[str, Any]
+    apply: Callable[[Question], Question]
+    because: str
+
+
+Groups = dict[str, tuple[Change, ...]]
+
+
+def groups_of(questions: Sequence[Question], gpus: tuple[Gpu, ...]) -> Groups:
+    """Candidates in order of loss; most will not work for a given question."""
+    question = questions[0]
+    return {
+        "layout": tuple(_layout_changes(question)),
+        "replicas": tuple(_replica_changes(questions)),
+        "cache": tuple(_cache_changes(question)),
+        "context": tuple(_context_changes(questions)),
+        "quantization": tuple(_quantization_changes(question)),
+        "pool": tuple(_pool_changes(question)),
+        "gpu": tuple(_gpu_changes(question, gpus)),
+        "load": tuple(_load_changes(questions)),
+        "objectives": tuple(_objective_changes(questions)),
+    }
+
+
+def _stated(name: str, value: Any) -> Callable[[Question], Question]:
+    return lambda q: replace(q, stated=replace(q.stated, **{name: value}))
+
+
+def _layout_changes(question: Question) -> Iterator[Change]:
+    """Another tensor size than the stated one; nothing of the less usual sizes."""
+    for name in ("attention_data", "expert", "pipeline", "data"):
+        if (getattr(question.stated, name) or 1) > 1:
+            because = "the usual layout"
+            yield Change({f"serving.{FIELDS[name]}": 1}, _stated(name, 1), because)
+    if not question.stated.tensor:
+        return
+    free = replace(question, stated=replace(question.stated, tensor=None, pipeline=None))
+    for size in sorted({layout.tensor for layout in layouts.legal(free)}):
+        if size != question.stated.tensor:
+            yield Change(
+                paths={"serving.tensorParallelSize": size},
+                apply=_stated("tensor", size),
+                because=f"tensor size {size} is legal for this model",
+            )
+
+
+def _replica_changes(questions: Sequence[Question]) -> Iterator[Change]:
+    """Numbers of replicas that the share holds; as few more as the load needs."""
+    stated = questions[0].stated
+    found = [each for question in questions for each in _fitting(question)]
+    needed = sorted({each.replicas for each in found})
+    rooms = sorted({each.room for each in found}, reverse=True)
+    for name, field in (
+        ("replicas", "replicas"),
+        ("min_replicas", "minReplicas"),
+        ("max_replicas", "maxReplicas"),
+    ):
+        value = getattr(stated, name) or 0
+        more = [count for count in needed if count > value and name == "max_replicas"]
+        less = [count for count in rooms if 0 < count < value]
+        for count in (*more, *less) if value else ():
+            because = "what the share holds" if count < value else "what the load needs"
+            yield Change({f"scaling.{field}": count}, _stated(name, count), because)
+
+
+def _cache_changes(question: Question) -> Iterator[Change]:
+    capable = question.pool.gpu.capability >= FP8_KV_SINCE
+    known = any(name.startswith("fp8") for name in question.engine.kv_cache_dtypes)
+    if capable and known and not question.stated.kv_cache_dtype:
+        yield Change(
+            paths={"serving.kvCacheDtype": "fp8"},
+            apply=_stated("kv_cache_dtype", "fp8"),
+            because="half the KV cache per token, a small loss of accuracy",
+        )
+
+
+def _context_changes(questions: Sequence[Question]) -> Iterator[Change]:
+    """A shorter context: the longest of which one request fits, at least one mean request."""
+    question = questions[0]
+    workload = question.workload
+    least = workload.input_tokens + workload.output_tokens
+    best = min(
+        max((_longest(each, layout) for layout in layouts.legal(each)), default=0)
+        for each in questions
+    )
+    stepped = best // CONTEXT_STEP * CONTEXT_STEP or best
+    current = question.stated.max_model_len
+    for length in dict.fromkeys((stepped, least)):
+        if least <= length and (current is None or length < current):
+            yield Change(
+                paths={"serving.maxModelLen": length},
+                apply=_stated("max_model_len", length),
+                because=f"one request of {length} tokens fits",
+            )
+
+
+def _longest(question: Question, layout: Parallelism) -> int:
+    fit = fitted(question, layout)
+    return memory.max_model_len(question, layout, fit.serving, concurrency=1.0)
+
+
+def _quantization_changes(question: Question) -> Iterator[Change]:
+    capable = question.pool.gpu.capability >= FP8_WEIGHTS_SINCE
+    if capable and question.shape.quantization is None and not question.stated.quantization:
+        yield Change(
+            paths={"serving.quantization": "fp8"},
+            apply=_stated("quantization", "fp8"),
+            because="weights quantised to 8 bits at start, half the memory; "
+            "a checkpoint quantised beforehand is better",
+        )
+
+
+def _pool_changes(question: Question) -> Iterator[Change]:
+    """More of the same GPU: the whole pool, more a node, more nodes."""
+    pool = question.pool
+    total = pool.gpus_per_node * pool.nodes
+    if pool.share < total:
+        yield _pool({"gpuPool.share": total}, share=total, because="the whole pool")
+    for size in (2, 4, 8):
+        if size > pool.gpus_per_node:
+            yield _pool(
+                {"gpuPool.gpusPerNode": size},
+                gpus_per_node=size,
+                share=size * pool.nodes,
+                because=f"nodes with {size} GPUs",
+            )
+    for count in (2, 4, 8, 16):
+        if count > pool.nodes:
+            yield _pool(
+                {"gpuPool.nodes": count},
+                nodes=count,
+                share=pool.gpus_per_node * count,
+                because=f"{count} nodes",
+            )
+
+
+def _pool(paths: dict[str, Any], *, because: str, **changes: Any) -> Change:
+    return Change(
+        paths=paths,
+        apply=lambda q: replace(q, pool=replace(q.pool, **changes)),
+        because=because,
+    )
+
+
+def _gpu_changes(question: Question, gpus: tuple[Gpu, ...]) -> Iterator[Change]:
+    """Boards of the same vendor with more memory, the next larger first."""
+    pool = question.pool
+    larger = [
+        gpu
+        for gpu in gpus
+        if gpu.vendor == pool.gpu.vendor and gpu.memory_bytes > pool.gpu_memory_bytes * 1.1
+    ]
+    for gpu in sorted(larger, key=lambda gpu: (gpu.memory_bytes, gpu.name)):
+        yield Change(
+            paths={"gpuPool.gpu": gpu.name},
+            apply=lambda q, gpu=gpu: replace(q, pool=_with_gpu(q.pool, gpu)),  # type: ignore[misc]
+            because=f"{gib(gpu.memory_bytes)} per GPU",
+        )
+
+
+def _with_gpu(pool: PoolShape, gpu: Gpu) -> PoolShape:
+    link: Interconnect = "nvlink" if gpu.form in ("sxm", "superchip") else "pcie"
+    return replace(pool, gpu=gpu, gpu_memory_bytes=gpu.memory_bytes, interconnect=link)
+
+
+def _load_changes(questions: Sequence[Question]) -> Iterator[Change]:
+    """Less load: what the share carries, in two digits."""
+    workload = questions[0].workload
+    carried = [_carried(question) for question in questions]
+    rate = _floor(min(rate for rate, _ in carried))
+    users = min(users for _, users in carried)
+    if workload.requests_per_second and 0 < rate < workload.requests_per_second:
+        yield _load({"workload.requestsPerSecond": rate}, requests_per_second=rate)
+    if workload.concurrency and 0 < users < workload.concurrency:
+        yield _load({"workload.concurrency": users}, concurrency=users)
+
+
+def _carried(question: Question) -> tuple[float, int]:
+    """Requests per second and users that the share carries with its best layout."""
+    loads = [(found.room, found.load) for found in _fitting(question) if found.works]
+    rates = (UTILISATION * room * load.requests_per_second for room, load in loads if load)
+    users = (room * load.concurrency for room, load in loads if load)
+    return max(rates, default=0.0), max(users, default=0)
+
+
+def _fitting(question: Question) -> list[Candidate]:
+    """Layouts without a pipeline that the memory holds."""
+    return [c for c in candidates(question) if c.load and c.layout.pipeline == 1]
+
+
+def _floor(value: float) -> float:
+    """Two digits, rounded down."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
+    return float(f"{math.floor(value / step + 1e-9) * step:.6g}")
+
+
+def _load(paths: dict[str, Any], **changes: Any) -> Change:
+    return Change(
+        paths=paths,
+        apply=lambda q: replace(q, workload=replace(q.workload, **changes)),
+        because="the load that the share carries",
+    )
+
+
+def _objective_changes(questions: Sequence[Question]) -> Iterator[Change]:
+    """The objectives that the fastest common layout meets, for one request or for some."""
+    workload = questions[0].workload
+    reached = [_reached(question) for question in questions]
+    if not all(reached):
+        return
+    for room in (1.02, 1.25, 1.5, 2.0, 3.0):
+        values = {
+            name: math.ceil(max(each[name] for each in reached) * room * 1000) / 1000
+            for name, wanted in (("ttft", workload.ttft_seconds), ("itl", workload.itl_seconds))
+            if wanted is not None and max(each[name] for each in reached) > wanted
+        }
+        if values:
+            yield _objectives(values)
+
+
+def _reached(question: Question) -> dict[str, float]:
+    """TTFT and ITL of one request alone, on the layout that is nearest to the objectives."""
+    workload = question.workload
+    found = [
+        dict(zip(("ttft", "itl"), objective_values(workload, c.load.estimate), strict=True))
+        for c in _fitting(question)
+        if c.load and c.load.concurrency == 0
+    ]
+    wanted = {"ttft": workload.ttft_seconds, "itl": workload.itl_seconds}
+    return min(
+        found,
+        key=lambda each: max(each[name] / (goal or math.inf) for name, goal in wanted.items()),
+        default={},
+    )
+
+
+def _objectives(values: dict[str, float]) -> Change:
+    seconds: dict[str, Any] = {f"{name}_seconds": value for name, value in values.items()}
+    return Change(
+        paths={f"workload.objectives.{k}": f"{round(v * 1000)}ms" for k, v in values.items()},
+        apply=lambda q: replace(q, workload=replace(q.workload, **seconds)),
+        because="what these GPUs reach",
+    )
