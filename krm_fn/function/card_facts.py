@@ -1,7 +1,7 @@
 """Which model a service means: inline facts win over a card, a card over the catalogue."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from krm_fn.api.v1alpha1 import LLMService, Safetensors
@@ -29,9 +29,10 @@ def card_of(service: LLMService, given: Intake, package_path: str | None) -> Fou
     """Inline facts win over a card, a card over the catalogue."""
     model = service.spec.model
     if model.config is not None:
-        return _card(
+        found = _card(
             model.config, model.safetensors, model.revision, "inline config", gated=model.gated
         )
+        return _with_known_layout(found, model.id)
     if model.card_ref:
         name = model.card_ref.name
         key = referred(given.cards, package_path, name)
@@ -81,6 +82,23 @@ def _card(
         source=source,
     )
     return Found(value=card, results=tuple(_not_understood(shape)))
+
+
+def _with_known_layout(found: Found, name: str) -> Found:
+    """A config without `quantization_config` gets that of the catalogue, if its checkpoint has one:
+    the files of an id are what they are.
+    """
+    card, row = found.value, models.model_card(name)
+    if card is None or card.shape.quantization or row is None or not row.shape.quantization:
+        return found
+    method = row.shape.quantization.method
+    told = warning(
+        f"has no quantization_config, but the checkpoint {name} is stored as {method}: its layout "
+        "is taken from the catalogue",
+        "spec.model.config",
+    )
+    shape = replace(card.shape, quantization=row.shape.quantization)
+    return Found(value=replace(card, shape=shape), results=(*found.results, told))
 
 
 def _not_understood(shape: ModelShape) -> Iterator[Result]:
