@@ -62,7 +62,8 @@ def _print(found: Planned | tuple[str, KrmFnError]) -> None:
         for result in found[1].results:
             print(result.line, file=sys.stderr)
         return
-    for result in (*found.facts.results, *report.refusals(found.facts, found.plans)):
+    said = (report.refusals(found.facts, found.plans), report.warnings(found.facts, found.shown))
+    for result in (*found.facts.results, *said[0], *said[1]):
         print(result.line, file=sys.stderr)
     for plan in found.shown:
         state = "" if plan.feasible else " (does not work)"

@@ -9,6 +9,7 @@ from krm_fn.function.pools import Planned
 from krm_fn.function.questions import questions
 from krm_fn.planner.alternatives import alternatives
 from krm_fn.planner.capacity import plans
+from krm_fn.planner.margin import margin_results
 
 OFFERED = (
     "NVIDIA-L4",
@@ -29,7 +30,11 @@ def planned(facts: Facts) -> Planned:
     if not all(plan.feasible for plan in found):
         ways = alternatives(asked, _offered())
         found = tuple(replace(plan, alternatives=ways) for plan in found)
-    return Planned(facts=facts, plans=found)
+    told = (
+        replace(plan, results=(*plan.results, *margin_results(question, plan)))
+        for question, plan in zip(asked, found, strict=True)
+    )
+    return Planned(facts=facts, plans=tuple(told))
 
 
 def _offered() -> tuple[Gpu, ...]:

@@ -173,6 +173,11 @@ def refusals(facts: Facts, plans: Sequence[Plan]) -> tuple[Result, ...]:
     return about(facts.request, found)
 
 
+def warnings(facts: Facts, plans: Sequence[Plan]) -> tuple[Result, ...]:
+    """What is to be said of plans that work."""
+    return about(facts.request, (r for plan in plans if plan.feasible for r in plan.results))
+
+
 def about(request: Request, results: Iterable[Result]) -> tuple[Result, ...]:
     """The Results with the service they are about, each line once."""
     reference_of = reference(request.document)

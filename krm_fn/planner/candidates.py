@@ -59,15 +59,19 @@ def candidate(question: Question, layout: Parallelism) -> Candidate:
     )
 
 
-def preference(pool: PoolShape, rows: Iterable[Candidate]) -> tuple[bool, bool, float, float, int]:
-    """What has room, no pipeline (nothing measured stands behind one), fewest GPUs for the load,
-    fewest of them idle, then the smallest replica: bandwidth use falls with the tensor size.
+def preference(
+    pool: PoolShape, rows: Iterable[Candidate]
+) -> tuple[bool, bool, bool, float, float, int]:
+    """What has room, no pipeline (nothing measured stands behind one), a margin above the
+    uncertainty of the memory, fewest GPUs for the load, fewest of them idle, then the smallest
+    replica: bandwidth use falls with the tensor size.
     """
     rows = list(rows)
     layout = rows[0].layout
     taken = max(_occupied(pool, row) for row in rows)
     idle = taken - max(row.gpus for row in rows)
-    return any(row.crowded for row in rows), layout.pipeline > 1, taken, idle, layout.gpus
+    tight = any(row.fitted.memory.tight for row in rows)
+    return any(row.crowded for row in rows), layout.pipeline > 1, tight, taken, idle, layout.gpus
 
 
 def _occupied(pool: PoolShape, row: Candidate) -> float:

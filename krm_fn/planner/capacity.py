@@ -43,7 +43,8 @@ def _shared(questions: Sequence[Question]) -> list[Candidate] | None:
     best: list[Candidate] | None = None
     legal = [set(layouts.legal(question)) for question in questions[1:]]
     for layout in sorted(layouts.legal(questions[0]), key=lambda x: (x.pipeline > 1, x.gpus)):
-        if best and (False, layout.pipeline > 1, layout.gpus) > preference(pool, best)[:3]:
+        least = (False, layout.pipeline > 1, False, layout.gpus)
+        if best and least > preference(pool, best)[:4]:
             break
         if not all(layout in found for found in legal):
             continue
@@ -133,7 +134,7 @@ def _layout_reason(question: Question, found: Candidate) -> str:
     kept = f"{weights} leave {gib(memory.kv_cache_bytes)} for the KV cache"
     if found.layout.gpus == 1:
         return f"the smallest layout fits: {kept}"
-    return f"smaller layouts do not fit or need more GPUs for the load: {kept}"
+    return f"smaller layouts do not fit with a margin or need more GPUs for the load: {kept}"
 
 
 def _replica_reason(question: Question, found: Candidate) -> str:

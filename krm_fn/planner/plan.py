@@ -175,6 +175,11 @@ class MemoryBudget:
         """Everything fits on the GPU, and at least one request of the full context."""
         return self.kv_cache_bytes > 0 and self.max_concurrency >= 1 and self.margin_bytes >= 0
 
+    @property
+    def tight(self) -> bool:
+        """It fits by less than the calibrated terms are known."""
+        return self.fits and self.margin_bytes < self.uncertainty_bytes
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:

@@ -6,9 +6,10 @@ Stated values are taken as they are; the rest follows from the KV cache of the l
 from dataclasses import dataclass, replace
 
 from krm_fn.planner import memory
+from krm_fn.planner.margin import with_margin
 from krm_fn.planner.memory_fraction import automatic_fraction
 from krm_fn.planner.plan import MemoryBudget, Parallelism, Question, Reason, Serving
-from krm_fn.units import GIB
+from krm_fn.units import GIB, gib
 
 CONTEXT_FACTOR = 4
 """An unstated context is never below four mean requests (design decision 4)."""
@@ -34,9 +35,11 @@ def fitted(question: Question, layout: Parallelism) -> Fitted:
     """The settings for one layout. Infeasible layouts get settings too; their memory says no."""
     serving = _first(question, layout)
     serving = replace(serving, max_model_len=_context(question, layout, serving))
-    serving = replace(serving, max_num_seqs=_batch(question, layout, serving))
+    full = replace(serving, max_num_seqs=_batch(question, layout, serving))
+    serving = with_margin(question, layout, full, least_context(question), CONTEXT_STEP)
     budget = memory.memory_budget(question, layout, serving)
-    return Fitted(serving=serving, memory=budget, reasons=_reasons(question, serving, budget))
+    reasons = _reasons(question, serving, budget)
+    return Fitted(serving=serving, memory=budget, reasons=_cut(full, reasons, budget))
 
 
 def least_context(question: Question) -> int:
@@ -111,6 +114,22 @@ def _batch(question: Question, layout: Parallelism, serving: Serving) -> int:
     held = int(memory.kv_concurrency(question, layout, serving, mean))
     stepped = held // 8 * 8 if held >= 8 else held
     return min(_most_batch(question), max(1, stepped))
+
+
+def _cut(full: Serving, reasons: tuple[Reason, ...], budget: MemoryBudget) -> tuple[Reason, ...]:
+    """The reasons, with that of the margin where it made a setting smaller than in `full`."""
+    before = {
+        "serving.maxModelLen": full.max_model_len,
+        "serving.maxNumSeqs": full.max_num_seqs,
+        "serving.maxNumBatchedTokens": full.max_num_batched_tokens,
+    }
+    why = f"to leave the {gib(budget.uncertainty_bytes)} by which the memory can be off"
+    return tuple(
+        replace(r, because=f"{before[r.field]} would fit; smaller {why}")
+        if before.get(r.field, r.value) != r.value
+        else r
+        for r in reasons
+    )
 
 
 def _reasons(question: Question, serving: Serving, budget: MemoryBudget) -> tuple[Reason, ...]:
