@@ -8,8 +8,19 @@ import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 Need = Callable[[str, str | None, str], str]
+
+SLOW_TO_DRAW = [HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.data_too_large]
+for profile, examples in (("few", 8), ("many", 100)):
+    settings.register_profile(
+        profile,
+        max_examples=examples,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        suppress_health_check=SLOW_TO_DRAW,
+    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -71,9 +71,10 @@ def parsed(
 
 def value(document: Mapping[str, Any]) -> tuple[BaseModel | None, tuple[Result, ...]]:
     """One of our documents by its kind; an unknown kind or version is a fault."""
-    kind = str(document.get("kind"))
+    stated = document.get("kind")
+    kind = str(stated)
     if kind not in KINDS:
-        message = f"must be one of {faults.one_of(KINDS)}; got {faults.shown(kind)}"
+        message = f"must be one of {faults.one_of(KINDS)}; got {faults.shown(stated)}"
         hint = faults.near(kind, list(KINDS))
         return None, (error(message + hint, "kind", resource=reference(document)),)
     return parsed(document, KINDS[kind])

@@ -55,9 +55,9 @@ def referred(known: Mapping[Key, Any], package_path: str | None, name: str) -> K
 def intake(resources: ResourceList) -> Intake:
     """Every document of ours in the items and the functionConfig, each once."""
     documents = [(item, item.object) for item in _ours(resources)]
-    requests = [_request(item, doc) for item, doc in documents if doc["kind"] == "LLMService"]
+    requests = [_request(item, doc) for item, doc in documents if item.kind == "LLMService"]
     requests += _from_config_map(resources.function_config, alone=not requests)
-    others = [pair for pair in documents if pair[1]["kind"] not in ("LLMService", "LLMPlan")]
+    others = [pair for pair in documents if pair[0].kind not in ("LLMService", "LLMPlan")]
     parsed = [(item.package_path, *api.value(doc)) for item, doc in others]
     values = [(package, value) for package, value, _ in parsed]
     return Intake(

@@ -46,6 +46,7 @@ def pool_shape(pool: GpuPoolSpec, gpu: Gpu) -> PoolShape:
         interconnect=pool.interconnect or _usual_link(gpu),
         sliced=pool.shared is not None or gpu.mig is not None,
         sharers=pool.shared.replicas if pool.shared else 1,
+        share_stated=pool.share is not None,
     )
 
 

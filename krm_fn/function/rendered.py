@@ -11,6 +11,7 @@ from krm_fn.function.launches import launch_results
 from krm_fn.function.planning import planned
 from krm_fn.function.pools import Planned
 from krm_fn.function.verify import verified
+from krm_fn.function.weights import storage_faults
 from krm_fn.targets import TARGETS
 from krm_fn.targets.base import Rendering
 
@@ -77,6 +78,8 @@ def _facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result,
 def _infeasible(services: Sequence[Planned]) -> Iterator[Result]:
     for each in services:
         yield from report.refusals(each.facts, each.plans)
+        faults = storage_faults(each.facts, each.plans) if each.feasible else ()
+        yield from report.about(each.facts.request, faults)
 
 
 def _rendered(each: Planned, emitted: Collection[str]) -> Rendered:

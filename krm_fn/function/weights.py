@@ -1,9 +1,11 @@
 """Where weights come from and stay: the Hub, a claim, a path; caches, tokens and the prefetch."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
 
 from krm_fn.api.v1alpha1 import LLMService, StorageSpec
 from krm_fn.engines import Server, Token
+from krm_fn.errors import Result, error
 from krm_fn.function.facts import Facts
 from krm_fn.planner.plan import Plan, Question
 from krm_fn.planner.weights import checkpoint_bytes
@@ -75,6 +77,22 @@ def cache(storage: StorageSpec, plan: Plan, size: int) -> Cache:
         storage_class=storage.storage_class,
         size_bytes=size,
     )
+
+
+def storage_faults(facts: Facts, plans: Iterable[Plan]) -> Iterator[Result]:
+    """A claim that one node mounts, for more replicas than one."""
+    most = max((plan.max_replicas for plan in plans), default=1)
+    for plan in plans:
+        found = cache(facts.service.spec.storage, plan, 0)
+        if most > 1 and found.kind == "claim" and not found.is_shared:
+            yield error(
+                f"cannot be one claim of one node for {most} replicas: state `accessMode: "
+                "ReadWriteMany` with a `storageClass` that has it, `cache: ephemeral` for a "
+                "download per pod, or `scaling.maxReplicas: 1`",
+                "spec.storage.cache",
+                current=found.kind,
+            )
+            return
 
 
 def needs_recreate(facts: Facts, plan: Plan) -> bool:

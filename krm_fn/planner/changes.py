@@ -139,25 +139,28 @@ def _quantization_changes(question: Question) -> Iterator[Change]:
 
 
 def _pool_changes(question: Question) -> Iterator[Change]:
-    """More of the same GPU: the whole pool, more a node, more nodes."""
+    """More of the same GPU: the whole pool, more a node, more nodes; a stated share grows too."""
     pool = question.pool
     total = pool.gpus_per_node * pool.nodes
     if pool.share < total:
         yield _pool({"gpuPool.share": total}, share=total, because="the whole pool")
     for size in (2, 4, 8):
         if size > pool.gpus_per_node:
+            share = size * pool.nodes
             yield _pool(
-                {"gpuPool.gpusPerNode": size},
+                {"gpuPool.gpusPerNode": size}
+                | ({"gpuPool.share": share} if pool.share_stated else {}),
                 gpus_per_node=size,
-                share=size * pool.nodes,
+                share=share,
                 because=f"nodes with {size} GPUs",
             )
     for count in (2, 4, 8, 16):
         if count > pool.nodes:
+            share = pool.gpus_per_node * count
             yield _pool(
-                {"gpuPool.nodes": count},
+                {"gpuPool.nodes": count} | ({"gpuPool.share": share} if pool.share_stated else {}),
                 nodes=count,
-                share=pool.gpus_per_node * count,
+                share=share,
                 because=f"{count} nodes",
             )
 

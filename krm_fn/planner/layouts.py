@@ -44,11 +44,16 @@ def _with_experts(question: Question, layout: Parallelism) -> Parallelism:
     """Experts as stated; else sharded like the rest, or spread whole where a shard cuts blocks."""
     if question.stated.expert:
         return replace(layout, expert=question.stated.expert)
-    group = layout.tensor * layout.data
+    group = _expert_group(question, layout)
     cut = any(_expert_conflicts(layer.ffn, question.shape, layout) for layer in _kinds(question))
     spread = replace(layout, expert=group)
     whole = not any(_expert_conflicts(x.ffn, question.shape, spread) for x in _kinds(question))
     return spread if group > 1 and cut and whole else layout
+
+
+def _expert_group(question: Question, layout: Parallelism) -> int:
+    """GPUs that experts can be spread over; vLLM's span the copies of a replica, SGLang's not."""
+    return layout.tensor * (layout.data if question.engine.experts_span_data else 1)
 
 
 def conflicts(question: Question, layout: Parallelism) -> tuple[str, ...]:
@@ -160,5 +165,16 @@ def _engine_conflicts(question: Question, layout: Parallelism) -> Iterator[str]:
         )
     if layout.pipeline > 1 and not engine.pipeline_parallel:
         yield f"{engine.name} {engine.version} has no pipeline parallelism"
-    if layout.expert > 1 and not question.shape.is_moe:
+    if layout.expert > 1:
+        yield from _spread_faults(question, layout)
+
+
+def _spread_faults(question: Question, layout: Parallelism) -> Iterator[str]:
+    """Experts go over all GPUs or none in vLLM, over equal parts of the tensor size in SGLang."""
+    group, size = _expert_group(question, layout), layout.expert
+    if not question.shape.is_moe:
         yield "the model has no experts to spread"
+    elif question.engine.experts_span_data and size != group:
+        yield f"expert size {size} must be 1 or the {group} GPUs of the tensor and data size"
+    elif group % size:
+        yield f"expert size {size} must divide the tensor size {group}"

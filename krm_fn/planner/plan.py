@@ -71,6 +71,7 @@ class PoolShape:
 
     `sliced` = a "GPU" is a slice (MIG) or a time share of one; slices cannot be joined. `sharers` =
     pods on one GPU (time slicing): each sees all of its memory and may use its part.
+    `share_stated` = a larger pool alone changes nothing for the service.
     """
 
     gpu: Gpu
@@ -81,6 +82,7 @@ class PoolShape:
     interconnect: Interconnect
     sliced: bool = False
     sharers: int = 1
+    share_stated: bool = False
 
     @property
     def most_gpus(self) -> int:
