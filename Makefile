@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SIZE_ROOMS := krm api catalog planner engines resources targets checks function cli lookup
 
-.PHONY: help install demo test test-fast check format lint types contracts goldens size bench accuracy clean
+.PHONY: help install demo test test-fast check format lint types contracts goldens kind-smoke size bench accuracy clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ accuracy: install  ## the memory plan against what engines printed; OPTIONS=--up
 
 bench: install  ## what the function costs beside Python, PyYAML, kustomize and Docker
 	@$(BIN)/python tests/bench.py
+
+kind-smoke:  ## the mock overlay in a kind cluster: create, apply, ask, delete
+	tests/cluster/kind-smoke
 
 size:  ## lines a room
 	@for room in $(SIZE_ROOMS); do printf '%-10s %6d\n' $$room $$(cat krm_fn/$$room/*.py | wc -l); done

@@ -66,7 +66,7 @@ def given(path: str) -> tuple[Item, ...]:
     place = Path(path)
     if place.is_dir():
         return tuple(item for item in package(place).items if _is_ours(item))
-    if not place.is_file():
+    if not place.exists():
         raise ConfigError([error(f'"{path}" is neither a file nor a folder')])
     return krm.file_items(place.name, place.read_text(encoding="utf-8"))
 

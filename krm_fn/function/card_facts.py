@@ -58,6 +58,7 @@ def card_of(service: LLMService, given: Intake, package_path: str | None) -> Fou
         model.revision or row.revision,
         f"catalogue ({row.source})",
         gated=gated,
+        shape=row.shape,
     )
 
 
@@ -68,9 +69,11 @@ def _card(
     source: str,
     *,
     gated: bool | None,
+    shape: ModelShape | None = None,
 ) -> Found:
+    """`shape` = what the catalogue says beyond the config, such as that a model only embeds."""
     try:
-        shape = model_shape(config)
+        shape = shape or model_shape(config)
     except ValueError as fault:
         return Found(results=(error(str(fault), "spec.model.config"),))
     card = Card(

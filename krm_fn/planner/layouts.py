@@ -45,10 +45,14 @@ def _with_experts(question: Question, layout: Parallelism) -> Parallelism:
     if question.stated.expert:
         return replace(layout, expert=question.stated.expert)
     group = _expert_group(question, layout)
-    cut = any(_expert_conflicts(layer.ffn, question.shape, layout) for layer in _kinds(question))
     spread = replace(layout, expert=group)
-    whole = not any(_expert_conflicts(x.ffn, question.shape, spread) for x in _kinds(question))
-    return spread if group > 1 and cut and whole else layout
+    suits = group > 1 and _cuts_experts(question, layout) and not _cuts_experts(question, spread)
+    return spread if suits else layout
+
+
+def _cuts_experts(question: Question, layout: Parallelism) -> bool:
+    faults = (_expert_conflicts(x.ffn, question.shape, layout) for x in _kinds(question))
+    return any(True for each in faults for _ in each)
 
 
 def _expert_group(question: Question, layout: Parallelism) -> int:

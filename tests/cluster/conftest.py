@@ -48,3 +48,11 @@ def baseline(cluster: Kube) -> Iterator[Kube]:
     """A namespace that enforces the Pod Security level `baseline`."""
     with namespace(cluster.kubectl, f"{PREFIX}-baseline", "baseline") as kube:
         yield kube
+
+
+@pytest.fixture(scope="session")
+def kwok(cluster: Kube, need) -> None:
+    """The program that plays the kubelet of simulated nodes."""
+    words = ("get", "deployment", "-A", "-o", "jsonpath={.items[*].metadata.name}")
+    found = [name for name in cluster(*words).split() if name.startswith("kwok")]
+    need("kwok", found[0] if found else None, "install it (https://kwok.sigs.k8s.io)")

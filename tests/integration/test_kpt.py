@@ -424,7 +424,7 @@ def test_bug_in_the_function_loses_no_file(package, krm_fn, attempted, rendered,
     program.write_text(
         f"#!{sys.executable}\n"
         "import krm_fn.function, krm_fn.__main__\n"
-        "krm_fn.function.render_services = lambda given: [][0]\n"
+        "krm_fn.function.render_services = lambda *given: [][0]\n"
         "raise SystemExit(krm_fn.__main__.main())\n"
     )
     program.chmod(0o755)

@@ -1,0 +1,96 @@
+"""Changes that are offered for a service that cannot work: which, in what order, how many."""
+
+import pytest
+from asking import LLAMA, QWEN, plan, plans
+
+L4, L40S, H100 = "NVIDIA-L4", "NVIDIA-L40S", "NVIDIA-H100-80GB-HBM3"
+
+
+def changes(found):
+    return [alternative.change for alternative in found.alternatives]
+
+
+def test_what_works_is_offered_nothing():
+    """Alternatives are for refusals."""
+    assert plan(QWEN, L40S).alternatives == ()
+
+
+def test_a_context_is_cut_to_what_every_engine_holds():
+    """Not to the least possible, and not to what one engine alone holds."""
+    spec = {"serving": {"maxModelLen": 40960}, "pool": {"gpusPerNode": 1}}
+    (first, *_) = changes(plans(QWEN, L4, **spec)[0])
+    cut = first["serving.maxModelLen"]
+    shorter = plans(QWEN, L4, **spec | {"serving": {"maxModelLen": cut}})
+    longer = plans(QWEN, L4, **spec | {"serving": {"maxModelLen": cut + 2048}})
+
+    assert all(each.feasible for each in shorter)
+    assert not all(each.feasible for each in longer)
+
+
+@pytest.mark.parametrize("size", [3, 16])
+def test_other_tensor_sizes(size):
+    """All that are legal, because a stated size has a reason that we do not know."""
+    found = plan(QWEN, H100, serving={"tensorParallelSize": size})
+    sizes = [change["serving.tensorParallelSize"] for change in changes(found)]
+
+    assert sizes == [1, 2, 4, 8]
+
+
+def test_a_larger_pool_is_offered_once():
+    """Nodes with 2 GPUs suffice, so 4 and 8 are noise."""
+    offered = changes(plan(QWEN, L4, serving={"maxModelLen": 40960}, pool={"gpusPerNode": 1}))
+
+    assert [c for c in offered if "gpuPool.gpusPerNode" in c] == [{"gpuPool.gpusPerNode": 2}]
+
+
+def test_a_stated_share_grows_with_the_pool():
+    """More nodes alone would change nothing for the service."""
+    pool = {"gpusPerNode": 1, "nodes": 1, "share": 1}
+    offered = changes(plan(QWEN, L40S, pool=pool, scaling={"owner": "none", "replicas": 2}))
+
+    assert {"gpuPool.nodes": 2, "gpuPool.share": 2} in offered
+
+
+def test_load_that_the_share_carries():
+    """Two digits, rounded down, and it works."""
+    pool = {"gpusPerNode": 1}
+    work = {"inputTokens": 2048, "outputTokens": 512, "requestsPerSecond": 50}
+    (rate,) = (
+        change["workload.requestsPerSecond"]
+        for change in changes(plan(QWEN, L40S, pool=pool, workload=work))
+        if set(change) == {"workload.requestsPerSecond"}
+    )
+
+    assert plan(QWEN, L40S, pool=pool, workload=work | {"requestsPerSecond": rate}).feasible
+    more = work | {"requestsPerSecond": rate * 1.2}
+    assert not plan(QWEN, L40S, pool=pool, workload=more).feasible
+
+
+def test_objectives_that_are_reached():
+    """Both objectives where both are missed, in one change."""
+    found = plan(QWEN, L40S, workload={"objectives": {"ttft": "1ms", "itl": "1ms"}})
+    (reached,) = (c for c in changes(found) if "workload.objectives.ttft" in c)
+
+    assert set(reached) == {"workload.objectives.ttft", "workload.objectives.itl"}
+
+
+def test_replicas_that_the_share_holds():
+    """The nearest number below the stated one."""
+    offered = changes(plan(QWEN, L40S, pool={"gpusPerNode": 4}, scaling={"maxReplicas": 6}))
+
+    assert offered[0] == {"scaling.maxReplicas": 4}
+
+
+def test_a_pair_is_offered_where_no_single_change_works():
+    """Half the weights are still too much for the card; no pair contains what works alone."""
+    offered = changes(plan(LLAMA, L4, pool={"gpusPerNode": 1}))
+    singles = [change for change in offered if len(change) == 1]
+    pairs = [change for change in offered if len(change) == 2]
+
+    assert (len(offered), len(pairs)) == (3, 1)
+    assert not any(one.items() <= pair.items() for one in singles for pair in pairs)
+
+
+def test_no_more_than_five():
+    """A reader wants a choice, not a catalogue."""
+    assert len(plan(QWEN, L4, serving={"maxModelLen": 40960}).alternatives) <= 5
