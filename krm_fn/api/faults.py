@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from krm_fn.api import v1alpha1
+from krm_fn.api import fields
 from krm_fn.errors import Result, error
 
 Path = tuple[str | int, ...]
@@ -102,16 +102,16 @@ def _limit(word: str, key: str) -> Callable[[ErrorDetails], str]:
 
 
 PATTERNS: Mapping[str, str] = {
-    v1alpha1.KUBERNETES_NAME: "lower-case letters, digits, - and ., such as hf-token",
-    v1alpha1.SERVICE_NAME: (
+    fields.KUBERNETES_NAME: "lower-case letters, digits, - and ., such as hf-token",
+    fields.SERVICE_NAME: (
         "a name of at most 40 lower-case letters, digits and -, starting with a letter, such as "
         "qwen3-8b"
     ),
-    v1alpha1.COMMIT: "a full commit of 40 hexadecimal digits (krm-fn resolve finds it)",
-    v1alpha1.URI: '"hub", pvc://claim/path, s3://..., oci://... or /path',
-    v1alpha1.DIGEST: "sha256: and 64 hexadecimal digits",
-    v1alpha1.HTTP: "an address such as http://prometheus.monitoring.svc:9090",
-    v1alpha1.DRIVER: 'a driver version in quotes, such as "580"',
+    fields.COMMIT: "a full commit of 40 hexadecimal digits (krm-fn resolve finds it)",
+    fields.URI: '"hub", pvc://claim/path, s3://..., oci://... or /path',
+    fields.DIGEST: "sha256: and 64 hexadecimal digits",
+    fields.HTTP: "an address such as http://prometheus.monitoring.svc:9090",
+    fields.DRIVER: 'a driver version in quotes, such as "580"',
 }
 WORDS: Mapping[str, str] = {
     "qps": "requestsPerSecond",
@@ -201,8 +201,8 @@ def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
     """The model at a path; walks aliases, maps and unions of models."""
     found = model
     for part in path:
-        fields = {(f.alias or n): f.annotation for n, f in found.model_fields.items()}
-        found = _model_in(fields.get(str(part))) or found
+        known = {(f.alias or n): f.annotation for n, f in found.model_fields.items()}
+        found = _model_in(known.get(str(part))) or found
     return found
 
 

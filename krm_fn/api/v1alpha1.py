@@ -1,76 +1,37 @@
 """The functionConfig, version v1alpha1: `LLMService`, `GPUPool`, `ModelCard` as users write them.
 
-Frozen and strict; every field has its default here and nowhere else. `None` = the planner decides.
+Frozen and strict; every field has its default here or in `serving.py` and nowhere else. `None` =
+the planner decides.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from krm_fn.api.fields import (
+    COMMIT,
+    DIGEST,
+    DRIVER,
+    HTTP,
+    SERVICE_NAME,
+    URI,
+    Cores,
+    Duration,
+    Fraction,
+    Name,
+    PackagePath,
+    Port,
+    Positive,
+    Ref,
+    SecretRef,
+    Spec,
+    Texts,
+)
+from krm_fn.api.serving import Serving
 from krm_fn.catalog.rows import Gpu, Quantity, Rate
-from krm_fn.units import duration_seconds, quantity_cores
 
 GROUP_VERSION = "krm-fn.dev/v1alpha1"
-Positive = Annotated[int, Field(gt=0)]
-Port = Annotated[int, Field(gt=0, lt=65536)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Texts = Annotated[tuple[str, ...], Field(strict=False)]
-SERVICE_NAME = r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$"
-COMMIT = r"^[0-9a-f]{40}$"
-URI = r"^(hub|pvc://[^/]+(/.*)?|s3://.+|oci://.+|/.+)$"
-DIGEST = r"^sha256:[0-9a-f]{64}$"
-HTTP = r"^https?://[^/]+.*$"
-DRIVER = r"^\d+(\.\d+)*$"
-KUBERNETES_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
-Name = Annotated[str, Field(pattern=KUBERNETES_NAME, max_length=253)]
-
-
-def _checked_duration(text: str) -> str:
-    duration_seconds(text)
-    return text
-
-
-def _checked_cores(text: str) -> str:
-    quantity_cores(text)
-    return text
-
-
-def _inside_package(text: str) -> str:
-    if not text or text.startswith("/") or ".." in text.split("/"):
-        raise ValueError(f'must be a path below the package, without ".."; got "{text}"')
-    return text
-
-
-Duration = Annotated[str, AfterValidator(_checked_duration)]
-Cores = Annotated[str, AfterValidator(_checked_cores)]
-PackagePath = Annotated[str, AfterValidator(_inside_package)]
-
-
-class Spec(BaseModel):
-    """Frozen, strict, camelCase; an unknown key is a fault."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        strict=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        populate_by_name=True,
-        protected_namespaces=(),
-        defer_build=True,  # only what is asked for is built: the function starts for every call
-    )
-
-
-class Ref(Spec):
-    name: Name
-
-
-class SecretRef(Spec):
-    """Where a secret value stands; values themselves are never written."""
-
-    name: Name = "hf-token"
-    key: str = "HF_TOKEN"
 
 
 class Safetensors(Spec):
@@ -180,27 +141,6 @@ class WorkloadSpec(Spec):
                 {"field": "concurrency"},
             )
         return self
-
-
-class Serving(Spec):
-    """Engine settings that the user fixes; they are never changed."""
-
-    dtype: Literal["auto", "half", "float16", "bfloat16", "float32"] | None = None
-    quantization: str | None = None
-    max_model_len: Positive | None = None
-    tensor_parallel_size: Positive | None = None
-    pipeline_parallel_size: Positive | None = None
-    data_parallel_size: Positive | None = None
-    attention_data_parallel_size: Positive | None = None
-    expert_parallel_size: Positive | None = None
-    max_num_seqs: Positive | None = None
-    max_num_batched_tokens: Positive | None = None
-    kv_cache_dtype: str | None = None
-    memory_fraction: Fraction | None = None
-    enforce_eager: bool | None = None
-    extra_args: Texts = ()
-    env: dict[str, str] = Field(default_factory=dict)
-    secret_env: dict[str, SecretRef] = Field(default_factory=dict)
 
 
 class Variant(Spec):

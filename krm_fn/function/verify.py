@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from krm_fn.api.v1alpha1 import LLMService, Serving
-from krm_fn.api.v1alpha1 import Variant as VariantSpec
+from krm_fn.api.v1alpha1 import LLMService
 from krm_fn.catalog import platforms
 from krm_fn.checks import Context, Pool, faults
 from krm_fn.errors import Result
@@ -53,8 +52,9 @@ def external(service: LLMService) -> frozenset[tuple[str, str]]:
     """Objects that the user provides: secrets, and the claim of the weights."""
     spec = service.spec
     token, weights = spec.model.token_secret_ref, weights_claim(service)
-    owners: list[Serving | VariantSpec] = [spec.serving, *(spec.variants or {}).values()]
-    refs = (ref.name for owner in owners for ref in owner.secret_env.values())
+    variants = (spec.variants or {}).values()
+    owned = (spec.serving.secret_env, *(variant.secret_env for variant in variants))
+    refs = (ref.name for each in owned for ref in each.values())
     secrets = (token.name if token else "hf-token", *spec.output.images.pull_secrets, *refs)
     claims = {("PersistentVolumeClaim", weights.name)} if weights else set()
     return frozenset(claims | {("Secret", name) for name in secrets})

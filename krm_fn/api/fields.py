@@ -1,0 +1,67 @@
+"""The words that the functionConfig is made of: its base class, and text with a checked form."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from krm_fn.units import duration_seconds, quantity_cores
+
+Positive = Annotated[int, Field(gt=0)]
+Port = Annotated[int, Field(gt=0, lt=65536)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
+SERVICE_NAME = r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$"
+COMMIT = r"^[0-9a-f]{40}$"
+URI = r"^(hub|pvc://[^/]+(/.*)?|s3://.+|oci://.+|/.+)$"
+DIGEST = r"^sha256:[0-9a-f]{64}$"
+HTTP = r"^https?://[^/]+.*$"
+DRIVER = r"^\d+(\.\d+)*$"
+KUBERNETES_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+Name = Annotated[str, Field(pattern=KUBERNETES_NAME, max_length=253)]
+
+
+def _checked_duration(text: str) -> str:
+    duration_seconds(text)
+    return text
+
+
+def _checked_cores(text: str) -> str:
+    quantity_cores(text)
+    return text
+
+
+def _inside_package(text: str) -> str:
+    if not text or text.startswith("/") or ".." in text.split("/"):
+        raise ValueError(f'must be a path below the package, without ".."; got "{text}"')
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_checked_duration)]
+Cores = Annotated[str, AfterValidator(_checked_cores)]
+PackagePath = Annotated[str, AfterValidator(_inside_package)]
+
+
+class Spec(BaseModel):
+    """Frozen, strict, camelCase; an unknown key is a fault."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        protected_namespaces=(),
+        defer_build=True,  # only what is asked for is built: the function starts for every call
+    )
+
+
+class Ref(Spec):
+    name: Name
+
+
+class SecretRef(Spec):
+    """Where a secret value stands; values themselves are never written."""
+
+    name: Name = "hf-token"
+    key: str = "HF_TOKEN"
