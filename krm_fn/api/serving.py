@@ -1,10 +1,38 @@
 """`spec.serving`: engine settings that the user fixes."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from krm_fn.api.fields import Fraction, Positive, SecretRef, Spec, Texts
+
+Limit = Annotated[int, Field(ge=0)]
+
+
+class Limits(Spec):
+    """Items of each kind that one prompt may hold; None = as many as the engine takes."""
+
+    image: Limit | None = None
+    video: Limit | None = None
+    audio: Limit | None = None
+
+
+class Multimodal(Spec):
+    """What a prompt may hold beside text; `textOnly` = the encoder is not even loaded."""
+
+    text_only: bool = False
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Multimodal":
+        if self.text_only and self.limits != Limits():
+            raise PydanticCustomError(
+                "limits",
+                "`limits` must not stand beside textOnly: true, which allows none; keep one",
+                {"field": "limits"},
+            )
+        return self
 
 
 class Serving(Spec):
@@ -23,6 +51,8 @@ class Serving(Spec):
     kv_cache_dtype: str | None = None
     memory_fraction: Fraction | None = None
     enforce_eager: bool | None = None
+    prefix_caching: bool | None = None
+    multimodal: Multimodal = Multimodal()
     extra_args: Texts = ()
     env: dict[str, str] = Field(default_factory=dict)
     secret_env: dict[str, SecretRef] = Field(default_factory=dict)

@@ -121,7 +121,8 @@ class Engine:
 
     `planned` False = it has no GPU plan of its own (the mock). `restricted` = the Pod Security
     profile that its image allows without a stated uid. `owned` maps a flag that we set to the field
-    that decides it. `image` = its repository, where the catalogue has no row.
+    that decides it, `needs` a field of `spec.serving` to the flag without which a version does not
+    have it. `image` = its repository, where the catalogue has no row.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Engine:
     image: str | None = None
     restricted: bool = True
     owned: Mapping[str, str] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)
 
     def default_image(self, version: str) -> str:
         return f"{self.image}:v{version}"

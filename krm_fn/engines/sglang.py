@@ -3,7 +3,7 @@
 Facts: SGLang wheels 0.4.9 to 0.5.23 (`srt/server_args.py`, `srt/entrypoints/http_server.py`).
 """
 
-from krm_fn.engines import versions
+from krm_fn.engines import sglang_extras, versions
 from krm_fn.engines.base import Probe, Server
 from krm_fn.engines.launch import Engine, Launch, gpu_server, load_metrics
 from krm_fn.engines.sglang_memory import limits
@@ -40,6 +40,9 @@ OWNED = {
     "--quantization": "spec.serving.quantization",
     "--disable-cuda-graph": "spec.serving.enforceEager",
     "--enable-metrics": "the HPA",
+    "--disable-radix-cache": "spec.serving.prefixCaching",
+    "--language-model-only": "spec.serving.multimodal.textOnly",
+    "--limit-mm-data-per-request": "spec.serving.multimodal.limits",
 }
 KV_CACHE_DTYPES = {"fp8": "fp8_e4m3"}
 """Names of the functionConfig that SGLang calls otherwise."""
@@ -86,7 +89,8 @@ def _args(launch: Launch) -> tuple[str, ...]:
         f"--kv-cache-dtype={kv_cache_dtype}",
         "--enable-metrics",  # metrics are off without it
     ]
-    return (*fixed, *_optional_args(launch), *launch.extra_args)
+    extras = sglang_extras.args(launch.question.extras)
+    return (*fixed, *_optional_args(launch), *extras, *launch.extra_args)
 
 
 def _optional_args(launch: Launch) -> list[str]:
@@ -159,4 +163,5 @@ ENGINE = Engine(
     ),
     restricted=False,
     owned=OWNED,
+    needs=sglang_extras.NEEDS,
 )

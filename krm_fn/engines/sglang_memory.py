@@ -1,5 +1,7 @@
 """SGLang's memory rules by version: the pool, the automatic fraction, what was measured."""
 
+from dataclasses import replace
+
 from krm_fn.engines.since import Since, all_at, at, number
 from krm_fn.planner.limits import (
     Activation,
@@ -160,6 +162,22 @@ KV_DTYPES = (
 """sglang/srt/server_args.py, 0.4.9.post6, 0.5.5, 0.5.10."""
 
 
+WINDOW_SLACK: tuple[Since[int | None], ...] = (
+    Since(since=(0, 5, 14), value=128, source="pool_configurator.py:SWARequestCapPoolConfigurator"),
+    Since(value=None, source="windows keep their share, pool_configurator.py, 0.5.13"),
+)
+"""Tokens beyond a window before it is evicted (SGLANG_SWA_EVICTION_INTERVAL)."""
+
+_FIRST = ("MuseGlimmerForConditionalGeneration",)
+_COSMOS = (*_FIRST, "Cosmos3ForConditionalGeneration", "Cosmos3EdgeForConditionalGeneration")
+TEXT_ONLY: tuple[Since[tuple[str, ...]], ...] = (
+    Since(since=(0, 5, 22), value=(*_COSMOS, "DeepseekV4ForCausalLM"), source="0.5.22, 0.5.23"),
+    Since(since=(0, 5, 20), value=_COSMOS, source="0.5.20, 0.5.21"),
+    Since(value=_FIRST, source="0.5.18, 0.5.19"),
+)
+"""sglang/srt/server_args.py:LANGUAGE_MODEL_ONLY_ARCHITECTURES."""
+
+
 def limits(version: str) -> EngineLimits:
     """Memory and layout rules of an SGLang release."""
     release = number(version)
@@ -172,11 +190,12 @@ def limits(version: str) -> EngineLimits:
         kv_cache_dtypes=all_at(KV_DTYPES, release),
         attention_data_parallel=True,
         activation_charged=False,
-        cache=CACHE,
+        cache=replace(CACHE, window_slack=at(WINDOW_SLACK, release)),
         batches=BATCHES,
         activation=(ACTIVATION,),
         graphs=(GRAPHS,),
         context=all_at(CONTEXT, release),
         free_fraction=at(FREE_FRACTION, release),
         sparse_kv_dtype="fp8_ds_mla",
+        text_only=at(TEXT_ONLY, release),
     )

@@ -48,6 +48,12 @@ def has_flag(engine: str, version: str, flag: str) -> bool:
     return row is not None and state(engine, version, row["in"]) == "yes"
 
 
+def versions_with(engine: str, flag: str) -> str:
+    """The listed versions that have a flag, for a person; "" where none has."""
+    row = flag_table(engine)["flags"].get(flag, {})
+    return shown(row.get("in", ""))
+
+
 def has_env(engine: str, version: str, name: str) -> bool:
     return state(engine, version, name_table(engine)["env"].get(name, "")) == "yes"
 

@@ -3,7 +3,7 @@
 Facts: vLLM sdists 0.9 to 0.33 (`docker/Dockerfile`, `vllm/engine/arg_utils.py`, `vllm/envs.py`).
 """
 
-from krm_fn.engines import versions
+from krm_fn.engines import versions, vllm_extras
 from krm_fn.engines.base import Probe, Server
 from krm_fn.engines.launch import Engine, Launch, gpu_server, load_metrics
 from krm_fn.engines.vllm_memory import limits
@@ -36,6 +36,9 @@ OWNED = {
     "--quantization": "spec.serving.quantization",
     "-q": "spec.serving.quantization",
     "--enforce-eager": "spec.serving.enforceEager",
+    "--enable-prefix-caching": "spec.serving.prefixCaching",
+    "--language-model-only": "spec.serving.multimodal.textOnly",
+    "--limit-mm-per-prompt": "spec.serving.multimodal.limits",
     "--shutdown-timeout": "the planned answer length",
 }
 
@@ -86,7 +89,8 @@ def _args(launch: Launch) -> tuple[str, ...]:
         f"--max-num-batched-tokens={serving.max_num_batched_tokens}",
         f"--kv-cache-dtype={serving.kv_cache_dtype}",
     ]
-    return (*fixed, *_optional_args(launch), *_version_args(launch), *launch.extra_args)
+    extras = vllm_extras.args(launch.question.extras)
+    return (*fixed, *_optional_args(launch), *_version_args(launch), *extras, *launch.extra_args)
 
 
 def _optional_args(launch: Launch) -> list[str]:
@@ -150,4 +154,5 @@ ENGINE = Engine(
         base_bytes=2 * GIB, per_gpu_bytes=2 * GIB, source="llm-d guides: 20Gi for 8 GPUs"
     ),
     owned=OWNED,
+    needs=vllm_extras.NEEDS,
 )

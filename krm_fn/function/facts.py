@@ -13,6 +13,7 @@ from krm_fn.catalog.rows import Gpu
 from krm_fn.errors import Result, error, info
 from krm_fn.function import engine_faults
 from krm_fn.function.card_facts import Card, card_of
+from krm_fn.function.extra_faults import extra_faults
 from krm_fn.function.found import Found
 from krm_fn.function.intake import Intake, Key, Request
 from krm_fn.function.pool_facts import gpu_of, placement, pool_key, pool_of
@@ -69,6 +70,7 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
         results += engine_faults.shared_memory_faults(pool.value, variants.value)
     if card.value and variants.value:
         results += engine_faults.type_faults(service, variants.value, card.value)
+        results += extra_faults(service, variants.value, card.value)
     if pool.value and gpu.value and card.value and variants.value:
         results += engine_faults.version_faults(variants.value, gpu.value, card.value, pool.value)
     located = tuple(replace(r, resource=r.resource or reference(request.document)) for r in results)

@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
+from krm_fn.api.serving import Serving
 from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService, WorkloadSpec
 from krm_fn.catalog.rows import Gpu
 from krm_fn.function.facts import Facts
 from krm_fn.function.variant_facts import VariantFacts
+from krm_fn.planner.extras import Extras, adapted
+from krm_fn.planner.loading import loaded
 from krm_fn.planner.plan import Interconnect, PoolShape, Question, Stated, Workload
 from krm_fn.units import duration_seconds, quantity_bytes
 
@@ -20,7 +23,8 @@ def questions(facts: Facts) -> tuple[Question, ...]:
 def question(facts: Facts, variant: VariantFacts) -> Question:
     assert variant.engine.limits is not None
     totals = facts.card.safetensors
-    return Question(
+    asked_for = extras(facts.service.spec.serving)
+    asked = Question(
         service=facts.service.metadata.name,
         variant=variant.name,
         model_id=facts.service.spec.model.id,
@@ -28,9 +32,20 @@ def question(facts: Facts, variant: VariantFacts) -> Question:
         pool=pool_shape(facts.pool, facts.gpu),
         workload=workload(facts.service.spec.workload),
         stated=stated(facts.service, variant),
-        engine=variant.engine.limits(variant.version),
+        engine=adapted(variant.engine.limits(variant.version), asked_for),
         checkpoint_bytes=totals.total_bytes if totals else None,
         checkpoint_bytes_by_dtype=tuple(totals.by_dtype.items()) if totals else (),
+        extras=asked_for,
+    )
+    return loaded(asked)
+
+
+def extras(serving: Serving) -> Extras:
+    multimodal = serving.multimodal
+    return Extras(
+        prefix_caching=serving.prefix_caching,
+        text_only=multimodal.text_only,
+        limits=tuple(multimodal.limits.model_dump(exclude_none=True).items()),
     )
 
 

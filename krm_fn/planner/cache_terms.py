@@ -3,7 +3,7 @@
 from collections import Counter
 
 from krm_fn.planner.cache_spec import CacheSpec
-from krm_fn.planner.cache_tokens import cells
+from krm_fn.planner.cache_tokens import cells, window_cap
 from krm_fn.planner.kv_cache import bytes_per_token, cache_dtype
 from krm_fn.planner.memory_pool import Held, Pool
 from krm_fn.planner.memory_term import MemoryTerm, count
@@ -139,11 +139,16 @@ def printed(layout: Held, pool: Pool, tokens: int) -> str:
 def token_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm, ...]:
     """One pool of tokens."""
     rules, tokens = layout.question.engine.cache, serving.max_model_len
-    cell = cells(layout.specs[pool.terms.first : pool.terms.last])
+    layers = layout.specs[pool.terms.first : pool.terms.last]
+    cell, cap = cells(layers), window_cap(layers, rules, layout.page, layout.batch)
     width = f"{count(cell.full_bytes)} B"
-    if cell.window_bytes:
+    if cell.window_bytes and cap is None:
         width = f"({width} + {rules.window_share:g} x {count(cell.window_bytes)} B of windows)"
-    states = f" after {count(cell.state_bytes)} B per state slot" if cell.state_bytes else ""
+    slots = f"{layout.batch.requests + 1} x " if rules.by_requests else ""
+    each = "" if rules.by_requests else " per state slot"
+    states = f" after {slots}{count(cell.state_bytes)} B{each}" if cell.state_bytes else ""
+    if cap is not None:
+        states += f" - {count(cap)} tokens x {count(cell.window_bytes)} B of windows"
     return (
         MemoryTerm(
             field="kv_cache_tokens",

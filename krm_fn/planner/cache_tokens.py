@@ -24,6 +24,17 @@ class TokenPool:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What the scheduler may have in flight: sequences, and tokens of a prefill chunk."""
+
+    requests: int = 1
+    prefill_tokens: int = 0
+
+
+ONE = Batch()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cells:
     """Bytes per token of full and of window layers, bytes per request of states, of one stage."""
 
@@ -43,29 +54,53 @@ def cells(layers: Layers) -> Cells:
     return Cells(full_bytes=full, window_bytes=window, state_bytes=states)
 
 
-def state_slots(rest_bytes: int, state_bytes: int, rules: CacheRules) -> int:
+def state_slots(rest_bytes: int, state_bytes: int, rules: CacheRules, batch: Batch) -> int:
     """Slots of states: (rest x r / (1 + r) - one) // bytes per request, r = 0.9; one pads the pool
-    (_handle_max_mamba_cache, 0.5.23).
+    (_handle_max_mamba_cache, 0.5.23). Without prefix caching one per running request.
     """
     if not state_bytes:
         return 0
+    if rules.by_requests:
+        return batch.requests
     budget = rest_bytes * rules.state_share / (1 + rules.state_share)
     return max(0, int((budget - state_bytes) // state_bytes))
 
 
-def token_pool(rest_bytes: int, layers: Layers, rules: CacheRules, page: int) -> TokenPool:
+def window_cap(layers: Layers, rules: CacheRules, page: int, batch: Batch) -> int | None:
+    """Tokens of the window pool when it follows the batch limit; None = it has its share.
+
+    requests x (window + 128 until eviction + 2 pages) + 2 prefill chunks + a page, in whole pages
+    (compute_swa_request_cap, 0.5.14-0.5.23), where full layers stand beside the windows.
+    """
+    cell = cells(layers)
+    slack = rules.window_slack
+    if not rules.by_requests or slack is None or not (cell.window_bytes and cell.full_bytes):
+        return None
+    each = window_reach(layers) + slack + 2 * page
+    tokens = batch.requests * each + 2 * batch.prefill_tokens + page
+    return -(-tokens // page) * page
+
+
+def window_reach(layers: Layers) -> int:
+    return max((x.reach for specs in layers for x in specs if x.kind == "window"), default=0)
+
+
+def token_pool(
+    rest_bytes: int, layers: Layers, rules: CacheRules, page: int, batch: Batch = ONE
+) -> TokenPool:
     """What fits into the rest of the static memory, states taken out first.
 
     tokens = rest / (full + share x window) in whole pages, share = 0.8 (HybridSWAPoolConfigurator);
-    without full layers rest / window.
+    without full layers rest / window; with a window pool of its own size (rest - window) / full.
     """
-    cell = cells(layers)
-    slots = state_slots(rest_bytes, cell.state_bytes, rules)
-    left = rest_bytes - (slots + 1) * cell.state_bytes
+    cell, cap = cells(layers), window_cap(layers, rules, page, batch)
+    slots = state_slots(rest_bytes, cell.state_bytes, rules, batch)
+    left = rest_bytes - (slots + 1) * cell.state_bytes - (cap or 0) * cell.window_bytes
     share = rules.window_share if cell.full_bytes else 1.0
-    width = cell.full_bytes + share * cell.window_bytes
+    width = cell.full_bytes + (share * cell.window_bytes if cap is None else 0)
     tokens = int(max(0, left) // width) // page * page if width else 0
     window = int(share * tokens) // page * page if cell.window_bytes else 0
+    window = window if cap is None else cap
     full = tokens if cell.full_bytes else 0
     return TokenPool(
         tokens=full or window,
@@ -79,10 +114,11 @@ def token_pool(rest_bytes: int, layers: Layers, rules: CacheRules, page: int) ->
 def concurrency(pool: TokenPool, tokens: int, layers: Layers, rules: CacheRules) -> float:
     """How many requests of `tokens` fit: by tokens, by their windows, by state slots.
 
-    Three slots of states per request with prefix caching (kv_cache_configurator.py, 0.5.23).
+    Three slots of states per request with prefix caching, else one (kv_cache_configurator.py:
+    _calculate_mamba_ratio, 0.5.23).
     """
     found = [spec for specs in layers for spec in specs]
-    reach = max((spec.reach for spec in found if spec.kind == "window"), default=0)
+    reach = window_reach(layers)
     limits = [pool.tokens / tokens] if pool.cell_bytes else []
     if reach:
         limits.append(pool.window_tokens / min(tokens, reach))

@@ -138,7 +138,8 @@ class CacheRules:
     where the config has none. `state_align`, `latent_align` = token granularity of the block of a
     hybrid, for plain and latent attention. `latent` False: latent attention is stored as whole
     heads padded to 256 (before MLA kernels). `window_share`, `state_share`, `states_per_request`:
-    how a pool of tokens is split.
+    how a pool of tokens is split; `by_requests`: by the batch limit instead, without prefix
+    caching, a window with `window_slack` tokens more (None = windows keep their share).
     """
 
     pool: Pool
@@ -159,6 +160,8 @@ class CacheRules:
     window_share: float = 0.8
     state_share: float = 0.9
     states_per_request: int = 3
+    by_requests: bool = False
+    window_slack: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,7 +188,8 @@ class EngineLimits:
     `memory_basis`: "total" = the fraction is of the GPU's total (vLLM), "free" = of what was free
     before the weights were loaded, and leaves graphs and activations outside (SGLang).
     `context` = memory used before the engine takes its baseline (CUDA context, communicators), not
-    charged to a fraction of the total. `non_torch` = growth after it, charged.
+    charged to a fraction of the total. `non_torch` = growth after it, charged. `text_only` = the
+    architectures whose encoder can be left out; None = every one.
     """
 
     name: str
@@ -206,6 +210,7 @@ class EngineLimits:
     non_torch: tuple[Overhead, ...] = ()
     free_fraction: FreeFraction | None = None
     sparse_kv_dtype: str | None = None
+    text_only: tuple[str, ...] | None = None
 
 
 def batch_limits(engine: EngineLimits, gpu: Gpu, memory_bytes: int) -> tuple[int | None, int]:

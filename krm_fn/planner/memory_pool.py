@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from krm_fn.planner.cache_blocks import Blocks, block_tokens, grouped
 from krm_fn.planner.cache_spec import CacheSpec
-from krm_fn.planner.cache_tokens import concurrency, token_pool
+from krm_fn.planner.cache_tokens import Batch, concurrency, token_pool
 from krm_fn.planner.kv_cache import cache_specs
 from krm_fn.planner.plan import Parallelism, Question, Serving
 from krm_fn.planner.terms import Terms, stage_terms
@@ -34,7 +34,7 @@ class Pool:
 class Held:
     """A model laid out on its GPUs: the terms of each stage and its caches, for any context.
 
-    `blocks` None = one pool of tokens with pages of `page` tokens.
+    `blocks` None = one pool of tokens with pages of `page` tokens; `batch` = of one rank.
     """
 
     question: Question
@@ -42,6 +42,7 @@ class Held:
     specs: Layers
     blocks: Blocks | None
     page: int
+    batch: Batch
 
     def pools(self, tokens: int) -> tuple[Pool, ...]:
         """The pool of each stage when the context is `tokens`."""
@@ -57,7 +58,7 @@ class Held:
         """SGLang's pool of one stage; a budget that the weights exceed stays negative."""
         rules = self.question.engine.cache
         layers = self.specs[terms.first : terms.last]
-        pool = token_pool(terms.available, layers, rules, self.page)
+        pool = token_pool(terms.available, layers, rules, self.page, self.batch)
         held = concurrency(pool, tokens, layers, rules)
         return Pool(
             terms=terms,
@@ -85,6 +86,10 @@ def held(question: Question, parallelism: Parallelism, serving: Serving) -> Held
         specs=specs,
         blocks=block_layout(question, parallelism, serving, specs, page) if paged else None,
         page=page,
+        batch=Batch(
+            requests=max(1, serving.max_num_seqs // parallelism.attention_data),
+            prefill_tokens=serving.max_num_batched_tokens,
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from krm_fn.planner.activation import activation_parts, largest_graph, profile_tokens
 from krm_fn.planner.cache_terms import cache_terms
 from krm_fn.planner.limits import Activation, Graphs
+from krm_fn.planner.loading import encoder_term
 from krm_fn.planner.memory_pool import Pool, held
 from krm_fn.planner.memory_term import MemoryTerm, count
 from krm_fn.planner.plan import Parallelism, Question, Serving
@@ -27,6 +28,7 @@ def memory_terms(
         _budget(question, serving, terms),
         _weights(terms),
         *weight_terms(question, parallelism, serving, terms),
+        *encoder_term(question),
         *((_activation(question, parallelism, rule, serving, terms),) if rule else ()),
         _measured("non_torch_bytes", question, parallelism, charged=True),
         *((_graphs(question, parallelism, graphs, serving, terms),) if graphs else ()),

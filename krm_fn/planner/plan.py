@@ -9,6 +9,7 @@ from typing import Any, Literal
 from krm_fn.catalog.rows import Gpu
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.errors import Result
+from krm_fn.planner.extras import NO_EXTRAS, Extras
 from krm_fn.planner.limits import EngineLimits
 
 Interconnect = Literal["nvlink", "pairs", "pcie"]
@@ -118,7 +119,10 @@ class Stated:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """One service on one engine version: everything the planner knows."""
+    """One service on one engine version: everything the planner knows.
+
+    `unloaded_bytes` = of the checkpoint's files, which no GPU holds and `checkpoint_bytes` has not.
+    """
 
     service: str
     variant: str
@@ -130,6 +134,8 @@ class Question:
     engine: EngineLimits
     checkpoint_bytes: int | None = None
     checkpoint_bytes_by_dtype: tuple[tuple[str, int], ...] = ()
+    extras: Extras = NO_EXTRAS
+    unloaded_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

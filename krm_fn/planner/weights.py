@@ -83,7 +83,8 @@ def _idle(layer: Layer, hidden: int) -> int:
 def checkpoint_bytes(question: Question) -> int:
     """Bytes to download and read: what the files are known to hold, else what the shape says."""
     shape = question.shape
-    return question.checkpoint_bytes or file_bytes(shape) + draft_bytes(shape)
+    held = question.checkpoint_bytes or file_bytes(shape) + draft_bytes(shape)
+    return held + question.unloaded_bytes
 
 
 def file_bytes(shape: ModelShape) -> int:
