@@ -111,6 +111,8 @@ PATTERNS: Mapping[str, str] = {
     fields.URI: '"hub", pvc://claim/path, s3://..., oci://... or /path',
     fields.DIGEST: "sha256: and 64 hexadecimal digits",
     fields.HTTP: "an address such as http://prometheus.monitoring.svc:9090",
+    fields.ADAPTER_NAME: "letters, digits, -, . and _, such as sql-lora",
+    fields.ADAPTER_ID: "an id on the Hub such as org/sql-lora, or /path in the container",
     fields.DRIVER: 'a driver version in quotes, such as "580"',
 }
 WORDS: Mapping[str, str] = {

@@ -16,6 +16,8 @@ COMMIT = r"^[0-9a-f]{40}$"
 URI = r"^(hub|pvc://[^/]+(/.*)?|s3://.+|oci://.+|/.+)$"
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 HTTP = r"^https?://[^/]+.*$"
+ADAPTER_NAME = r"^[A-Za-z0-9][-A-Za-z0-9._]*$"
+ADAPTER_ID = r"^[^\s=,]+$"
 DRIVER = r"^\d+(\.\d+)*$"
 KUBERNETES_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 Name = Annotated[str, Field(pattern=KUBERNETES_NAME, max_length=253)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from krm_fn.api.fields import Fraction, Positive, SecretRef, Spec, Texts
+from krm_fn.api.fields import ADAPTER_ID, ADAPTER_NAME, Fraction, Positive, SecretRef, Spec, Texts
 
 Limit = Annotated[int, Field(ge=0)]
 
@@ -35,6 +35,21 @@ class Multimodal(Spec):
         return self
 
 
+class Adapter(Spec):
+    """A LoRA adapter: what clients call it; its id on the Hub, or /path in the container."""
+
+    name: Annotated[str, Field(pattern=ADAPTER_NAME)]
+    id: Annotated[str, Field(min_length=1, pattern=ADAPTER_ID)]
+
+
+class Lora(Spec):
+    """Adapters beside the model: how many in one batch (None = all of them), of which rank."""
+
+    max_loras: Positive | None = None
+    max_rank: Positive = 16
+    adapters: Annotated[tuple[Adapter, ...], Field(strict=False)] = ()
+
+
 class Serving(Spec):
     """Engine settings that the user fixes; they are never changed."""
 
@@ -53,6 +68,7 @@ class Serving(Spec):
     enforce_eager: bool | None = None
     prefix_caching: bool | None = None
     multimodal: Multimodal = Multimodal()
+    lora: Lora | None = None
     extra_args: Texts = ()
     env: dict[str, str] = Field(default_factory=dict)
     secret_env: dict[str, SecretRef] = Field(default_factory=dict)

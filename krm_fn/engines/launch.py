@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from krm_fn.catalog.shape import ModelShape
 from krm_fn.engines.base import Metric, Probe, Server
+from krm_fn.planner.extras import LoraRules
 from krm_fn.planner.host import HostNeeds, SharedMemory
 from krm_fn.planner.limits import EngineLimits
 from krm_fn.planner.plan import Plan, Question
@@ -122,7 +124,8 @@ class Engine:
     `planned` False = it has no GPU plan of its own (the mock). `restricted` = the Pod Security
     profile that its image allows without a stated uid. `owned` maps a flag that we set to the field
     that decides it, `needs` a field of `spec.serving` to the flag without which a version does not
-    have it. `image` = its repository, where the catalogue has no row.
+    have it. `lora` = where a version keeps room for adapters of a model, None = it takes none.
+    `image` = its repository, where the catalogue has no row.
     """
 
     name: str
@@ -135,6 +138,7 @@ class Engine:
     restricted: bool = True
     owned: Mapping[str, str] = field(default_factory=dict)
     needs: Mapping[str, str] = field(default_factory=dict)
+    lora: Callable[[str, ModelShape], LoraRules | None] | None = None
 
     def default_image(self, version: str) -> str:
         return f"{self.image}:v{version}"

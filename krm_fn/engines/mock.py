@@ -8,6 +8,7 @@ from typing import Any
 
 from krm_fn.engines.base import Probe, Server
 from krm_fn.engines.launch import Engine, Launch, load_metrics
+from krm_fn.planner.extras import Lora
 from krm_fn.planner.host import SharedMemory
 from krm_fn.planner.load import mock_latencies
 from krm_fn.units import MIB
@@ -88,7 +89,16 @@ def _config(launch: Launch) -> dict[str, Any]:
         "enable-kvcache": True,
         "kv-cache-size": max(1, blocks),
         "block-size": block,
+        **_adapters(launch.question.extras.lora),
     }
+
+
+def _adapters(lora: Lora | None) -> dict[str, Any]:
+    """Names that clients may ask for; each is a text of JSON."""
+    if lora is None:
+        return {}
+    names = [json.dumps({"name": name}) for name, _ in lora.adapters]
+    return {"max-loras": lora.max_loras, "max-cpu-loras": lora.loaded, "lora-modules": names}
 
 
 def _duration(seconds: float) -> str:

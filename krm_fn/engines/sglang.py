@@ -43,6 +43,11 @@ OWNED = {
     "--disable-radix-cache": "spec.serving.prefixCaching",
     "--language-model-only": "spec.serving.multimodal.textOnly",
     "--limit-mm-data-per-request": "spec.serving.multimodal.limits",
+    "--enable-lora": "spec.serving.lora",
+    "--max-loras-per-batch": "spec.serving.lora.maxLoras",
+    "--max-lora-rank": "spec.serving.lora.maxRank",
+    "--lora-target-modules": "spec.serving.lora",
+    "--lora-paths": "spec.serving.lora.adapters",
 }
 KV_CACHE_DTYPES = {"fp8": "fp8_e4m3"}
 """Names of the functionConfig that SGLang calls otherwise."""
@@ -164,4 +169,5 @@ ENGINE = Engine(
     restricted=False,
     owned=OWNED,
     needs=sglang_extras.NEEDS,
+    lora=sglang_extras.lora_rules,
 )

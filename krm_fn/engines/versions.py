@@ -114,6 +114,12 @@ def listed_in(engine: str, version: str, spans: Spans) -> bool:
     return False
 
 
+def architectures_in(engine: str, version: str, section: str) -> frozenset[str]:
+    """The architectures that a section of the engine's LoRA table has for a version."""
+    rows: dict[str, Spans] = _table(f"{engine}-lora.json")[section]
+    return frozenset(name for name, spans in rows.items() if state(engine, version, spans) == "yes")
+
+
 def version_faults(engine: str, version: str, path: str) -> tuple[Result, ...]:
     """A version that is no release name, too old for the tables, or newer than they know."""
     if not is_release(version):

@@ -39,6 +39,11 @@ OWNED = {
     "--enable-prefix-caching": "spec.serving.prefixCaching",
     "--language-model-only": "spec.serving.multimodal.textOnly",
     "--limit-mm-per-prompt": "spec.serving.multimodal.limits",
+    "--enable-lora": "spec.serving.lora",
+    "--max-loras": "spec.serving.lora.maxLoras",
+    "--max-lora-rank": "spec.serving.lora.maxRank",
+    "--max-cpu-loras": "spec.serving.lora.adapters",
+    "--lora-modules": "spec.serving.lora.adapters",
     "--shutdown-timeout": "the planned answer length",
 }
 
@@ -155,4 +160,5 @@ ENGINE = Engine(
     ),
     owned=OWNED,
     needs=vllm_extras.NEEDS,
+    lora=vllm_extras.lora_rules,
 )

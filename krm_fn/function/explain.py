@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from krm_fn.function.facts import Facts
-from krm_fn.function.launches import host_needs
+from krm_fn.function.launches import host_needs, pinned_bytes
 from krm_fn.function.questions import question
 from krm_fn.function.variant_facts import VariantFacts
 from krm_fn.planner.layouts import legal
@@ -149,7 +149,9 @@ def _host(facts: Facts, variant: VariantFacts, plan: Plan) -> Iterator[Line]:
     stop = "the longest planned answer: ttft + 4 x output x itl, 30 s to 900 s"
     shared = f"per GPU of the pod ({variant.engine.shared_memory.source})"
     cores = "2 + 2 per GPU; on a known node from half to all of the GPUs' share of it"
-    memory = "4 GiB + 4 GiB per GPU + shared memory, at most the GPUs' share of the node"
+    pinned = pinned_bytes(question(facts, variant), plan)
+    locked = f" + {gib(pinned)} of adapters and offloaded KV cache" if pinned else ""
+    memory = f"4 GiB + 4 GiB per GPU + shared memory{locked}, at most the GPUs' share of the node"
     rows = (
         ("startup budget", f"{needs.startup_seconds} s", start),
         ("shutdown", f"{needs.shutdown_seconds} s", stop),

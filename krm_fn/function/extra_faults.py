@@ -10,6 +10,7 @@ from krm_fn.catalog.shape import ModelShape, StateSpace
 from krm_fn.engines import versions
 from krm_fn.errors import Result, error
 from krm_fn.function.card_facts import Card
+from krm_fn.function.lora_faults import adapter_faults, lora_faults
 from krm_fn.function.variant_facts import VariantFacts
 from krm_fn.planner.limits import EngineLimits
 
@@ -24,12 +25,15 @@ def extra_faults(
     serving = service.spec.serving
     yield from _multimodal_faults(serving, card)
     yield from _prefix_faults(service)
+    yield from adapter_faults(service)
     for variant in variants:
         if variant.engine.limits:
             yield from _flag_faults(serving, variant)
             limits = variant.engine.limits(variant.version)
             yield from _text_only_faults(serving, limits, card.shape)
             yield from _state_faults(serving, limits, card.shape)
+            if serving.lora:
+                yield from lora_faults(serving.lora, variant, card.shape)
 
 
 def _flag_faults(serving: Serving, variant: VariantFacts) -> Iterator[Result]:

@@ -9,6 +9,7 @@ from krm_fn.function.facts import Facts
 from krm_fn.function.variant_facts import VariantFacts
 from krm_fn.function.weights import cache_bytes, is_prefetched, model_path, token
 from krm_fn.planner import host
+from krm_fn.planner.adapters import host_bytes
 from krm_fn.planner.plan import Plan, Question
 from krm_fn.planner.weights import checkpoint_bytes
 from krm_fn.units import GIB, quantity_bytes, quantity_cores, rate_bytes
@@ -63,7 +64,8 @@ def host_needs(
 ) -> host.HostNeeds:
     node, gpus = node_shape(facts), plan.gpus_per_replica
     shared = variant.engine.shared_memory.bytes(gpus)
-    request, limit = host.memory_bytes(gpus, shared, node)
+    pinned = pinned_bytes(question, plan) if variant.engine.planned else 0
+    request, limit = host.memory_bytes(gpus, shared, node, _whole(pinned))
     storage = facts.service.spec.storage
     rates = host.Storage(
         download_bytes=rate_bytes(storage.download_bandwidth),
@@ -84,6 +86,16 @@ def host_needs(
         shutdown_seconds=_drain(variant, plan, question),
         pre_stop_seconds=SPOT_PRE_STOP if facts.pool.spot and variant.engine.planned else PRE_STOP,
     )
+
+
+def pinned_bytes(question: Question, plan: Plan) -> int:
+    """What a pod locks in the node's memory beside its working memory."""
+    return host_bytes(question, plan.parallelism, plan.serving)
+
+
+def _whole(size: int) -> int:
+    """In whole GiB, so that a request reads well."""
+    return -(-size // GIB) * GIB
 
 
 def _drain(variant: VariantFacts, plan: Plan, question: Question) -> int:

@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
-from krm_fn.api.serving import Serving
 from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService, WorkloadSpec
 from krm_fn.catalog.rows import Gpu
 from krm_fn.function.facts import Facts
 from krm_fn.function.variant_facts import VariantFacts
-from krm_fn.planner.extras import Extras, adapted
+from krm_fn.planner.extras import NO_LORA_RULES, Extras, Lora, adapted
 from krm_fn.planner.loading import loaded
 from krm_fn.planner.plan import Interconnect, PoolShape, Question, Stated, Workload
 from krm_fn.units import duration_seconds, quantity_bytes
@@ -23,7 +22,7 @@ def questions(facts: Facts) -> tuple[Question, ...]:
 def question(facts: Facts, variant: VariantFacts) -> Question:
     assert variant.engine.limits is not None
     totals = facts.card.safetensors
-    asked_for = extras(facts.service.spec.serving)
+    asked_for = extras(facts, variant)
     asked = Question(
         service=facts.service.metadata.name,
         variant=variant.name,
@@ -40,12 +39,27 @@ def question(facts: Facts, variant: VariantFacts) -> Question:
     return loaded(asked)
 
 
-def extras(serving: Serving) -> Extras:
+def extras(facts: Facts, variant: VariantFacts) -> Extras:
+    serving = facts.service.spec.serving
     multimodal = serving.multimodal
     return Extras(
         prefix_caching=serving.prefix_caching,
+        lora=_lora(facts, variant) if serving.lora else None,
         text_only=multimodal.text_only,
         limits=tuple(multimodal.limits.model_dump(exclude_none=True).items()),
+    )
+
+
+def _lora(facts: Facts, variant: VariantFacts) -> Lora:
+    """The slots of a variant, by the rules of its engine for this model."""
+    stated, engine = facts.service.spec.serving.lora, variant.engine
+    assert stated is not None
+    assert engine.lora is not None
+    return Lora(
+        max_loras=stated.max_loras or max(1, len(stated.adapters)),
+        max_rank=stated.max_rank,
+        adapters=tuple((adapter.name, adapter.id) for adapter in stated.adapters),
+        rules=engine.lora(variant.version, facts.card.shape) or NO_LORA_RULES,
     )
 
 

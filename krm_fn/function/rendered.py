@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from krm_fn.errors import ConfigError, PlanError, Result, has_errors
 from krm_fn.function import compose, pools, report
 from krm_fn.function.facts import Facts, facts, no_workload
+from krm_fn.function.host_faults import memory_faults
 from krm_fn.function.intake import Intake, Request
 from krm_fn.function.launches import launch_results
 from krm_fn.function.planning import planned
@@ -78,8 +79,12 @@ def _facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result,
 def _infeasible(services: Sequence[Planned]) -> Iterator[Result]:
     for each in services:
         yield from report.refusals(each.facts, each.plans)
-        faults = storage_faults(each.facts, each.plans) if each.feasible else ()
-        yield from report.about(each.facts.request, faults)
+        if each.feasible:
+            faults = (
+                *storage_faults(each.facts, each.plans),
+                *memory_faults(each.facts, each.plans),
+            )
+            yield from report.about(each.facts.request, faults)
 
 
 def _rendered(each: Planned, emitted: Collection[str]) -> Rendered:

@@ -38,8 +38,12 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
+PARTS = ("lora_bytes",)
+"""Parts of the weights that stand in a plan only where they are asked for."""
+
+
 def _memory(memory: MemoryBudget) -> dict[str, Any]:
-    values = asdict(memory)
+    values = {k: v for k, v in asdict(memory).items() if v or k not in PARTS}
     return values | {"max_concurrency": round(memory.max_concurrency, 2)}
 
 

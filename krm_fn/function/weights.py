@@ -7,6 +7,7 @@ from krm_fn.api.v1alpha1 import LLMService, StorageSpec
 from krm_fn.engines import Server, Token
 from krm_fn.errors import Result, error
 from krm_fn.function.facts import Facts
+from krm_fn.planner.adapters import file_bytes
 from krm_fn.planner.plan import Plan, Question
 from krm_fn.planner.weights import checkpoint_bytes
 from krm_fn.resources.prefetch import Prefetch
@@ -22,6 +23,7 @@ DOWNLOAD = (
     "hub.snapshot_download(sys.argv[1], revision=sys.argv[2] or None)"
 )
 """Both engines' images have huggingface_hub; the name of its command changed over versions."""
+DOWNLOADS = DOWNLOAD + "; [hub.snapshot_download(each) for each in sys.argv[3:]]"
 
 
 def downloads(service: LLMService) -> bool:
@@ -61,7 +63,8 @@ def cache_bytes(facts: Facts, question: Question) -> int:
     size = facts.service.spec.storage.size
     if size:
         return quantity_bytes(size)
-    return coarse_bytes(int(checkpoint_bytes(question) * CACHE_FACTOR), CACHE_STEPS)
+    files = checkpoint_bytes(question) + file_bytes(question)
+    return coarse_bytes(int(files * CACHE_FACTOR), CACHE_STEPS)
 
 
 def cache(storage: StorageSpec, plan: Plan, size: int) -> Cache:
@@ -108,13 +111,22 @@ def is_prefetched(service: LLMService, plan: Plan) -> bool:
     return downloads(service) and shared and storage.prefetch is not False
 
 
+def hub_adapters(facts: Facts) -> tuple[str, ...]:
+    """Ids of the adapters that come from the Hub; offline engines need them in the cache too."""
+    lora = facts.service.spec.serving.lora
+    ids = (adapter.id for adapter in (lora.adapters if lora else ()))
+    return tuple(dict.fromkeys(name for name in ids if not name.startswith("/")))
+
+
 def prefetch(facts: Facts, server: Server) -> Prefetch:
     """The download with the engine's own image; the marker names the weights it is for."""
     model, revision = facts.service.spec.model.id, facts.card.revision or ""
-    digest = hashlib.sha256(f"{model}@{revision}".encode()).hexdigest()[:12]
+    more = hub_adapters(facts)
+    wanted = " ".join((f"{model}@{revision}", *more))
+    digest = hashlib.sha256(wanted.encode()).hexdigest()[:12]
     found = token(facts)
     return Prefetch(
-        command=("python3", "-c", DOWNLOAD, model, revision),
+        command=("python3", "-c", DOWNLOADS if more else DOWNLOAD, model, revision, *more),
         marker=f"{server.cache_path}/.complete-{digest}",
         env=tuple(pair for pair in server.env if pair[0] in ("HOME", "USER", "HF_HOME")),
         secret_env=(("HF_TOKEN", found.secret, found.key, found.optional),) if found else (),

@@ -9,12 +9,57 @@ from krm_fn.planner.limits import EngineLimits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LoraRules:
+    """Where an engine version keeps room for adapters, of the model that is asked about.
+
+    `ranks` it takes, () = any; `base_slots` beside those of the adapters; `experts` have adapters
+    too, `fused_experts` one A for gate and up; so has the `router`, and the `ends`: embedding and
+    output head, of a vocabulary of at most `most_vocab` and with `extra_vocab` tokens more;
+    `every_stage` of a pipeline holds those of all layers.
+    """
+
+    ranks: tuple[int, ...] = ()
+    base_slots: int = 0
+    experts: bool = True
+    fused_experts: bool = False
+    router: bool = True
+    ends: bool = False
+    most_vocab: int | None = None
+    extra_vocab: int = 0
+    every_stage: bool = False
+    source: str = ""
+
+
+NO_LORA_RULES = LoraRules()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lora:
+    """`adapters` = (name, id or path); `loaded` of them are held in the node's memory."""
+
+    max_loras: int
+    max_rank: int
+    adapters: tuple[tuple[str, str], ...] = ()
+    rules: LoraRules = NO_LORA_RULES
+
+    @property
+    def slots(self) -> int:
+        """Slots on a GPU."""
+        return self.max_loras + self.rules.base_slots
+
+    @property
+    def loaded(self) -> int:
+        return max(self.max_loras, len(self.adapters))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Extras:
     """None = the engine's own. `limits` = (modality, items of it in a prompt)."""
 
     prefix_caching: bool | None = None
     text_only: bool = False
     limits: tuple[tuple[str, int], ...] = ()
+    lora: Lora | None = None
 
 
 NO_EXTRAS = Extras()

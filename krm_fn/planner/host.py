@@ -13,6 +13,8 @@ COMPILE_SECONDS = 60.0
 """torch.compile of a cold start: vLLM logs print 20 to 70 s for 8B to 70B models (estimated)."""
 CAPTURE_SECONDS_PER_LAYER = 0.5
 """Graph capture of 51 sizes: about 15 s at 32 layers, 40 s at 80 (vLLM logs, estimated)."""
+LEAST_BYTES = 4 * GIB
+"""Working memory of the server, and of each GPU's worker."""
 NODE_SHARE = 0.9
 """Part of a node's allocatable that one full set of its GPUs may take; daemons use the rest."""
 ANSWER_FACTOR = 4
@@ -90,17 +92,25 @@ def cpu_cores(gpus: int, node: NodeShape) -> float:
     return math.floor(min(max(modest, share / 2), share) * 2) / 2
 
 
-def memory_bytes(gpus: int, shared_memory: int, node: NodeShape) -> tuple[int, int | None]:
-    """Request and limit. The request is 4 GiB + 4 GiB per GPU worker + shared memory.
+def memory_bytes(
+    gpus: int, shared_memory: int, node: NodeShape, pinned: int = 0
+) -> tuple[int, int | None]:
+    """Request and limit. The request is 4 GiB + 4 GiB per GPU worker + shared memory + `pinned`,
+    what the engine locks there: adapters and an offloaded KV cache.
 
     Weights are mapped files, whose page cache the kernel takes back; the limit is the GPUs' share
     of the node, so that the cache may use what is there.
     """
-    modest = 4 * GIB + 4 * GIB * gpus + shared_memory
+    modest = LEAST_BYTES * (1 + gpus) + shared_memory + pinned
     if node.memory_bytes is None:
         return modest, None
-    share = int(node.memory_bytes * NODE_SHARE * gpus / node.gpus) // GIB * GIB
+    share = memory_share(gpus, node.memory_bytes, node)
     return min(modest, share), share
+
+
+def memory_share(gpus: int, memory: int, node: NodeShape) -> int:
+    """Of a node's memory, what so many of its GPUs may take."""
+    return int(memory * NODE_SHARE * gpus / node.gpus) // GIB * GIB
 
 
 def ephemeral_bytes(wanted: int, gpus: int, node: NodeShape) -> int:

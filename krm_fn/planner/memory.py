@@ -45,6 +45,7 @@ def memory_budget(question: Question, parallelism: Parallelism, serving: Serving
         max_concurrency=pool.concurrency,
         uncertainty_bytes=terms.uncertainty,
         margin_bytes=min(min(p.terms.headroom, p.spare_bytes) for p in pools),
+        lora_bytes=terms.lora,
     )
 
 

@@ -1,6 +1,7 @@
 """The memory of one GPU term by term, with formula, numbers, range and source, for `explain`."""
 
 from krm_fn.planner.activation import activation_parts, largest_graph, profile_tokens
+from krm_fn.planner.adapters import lora_terms
 from krm_fn.planner.cache_terms import cache_terms
 from krm_fn.planner.limits import Activation, Graphs
 from krm_fn.planner.loading import encoder_term
@@ -29,6 +30,7 @@ def memory_terms(
         _weights(terms),
         *weight_terms(question, parallelism, serving, terms),
         *encoder_term(question),
+        *lora_terms(question, parallelism, serving, terms.first, terms.last),
         *((_activation(question, parallelism, rule, serving, terms),) if rule else ()),
         _measured("non_torch_bytes", question, parallelism, charged=True),
         *((_graphs(question, parallelism, graphs, serving, terms),) if graphs else ()),

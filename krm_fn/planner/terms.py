@@ -5,6 +5,7 @@ from math import ceil, hypot
 from typing import TypeVar
 
 from krm_fn.planner.activation import activation_bytes, graph_bytes, resident_bytes
+from krm_fn.planner.adapters import lora_bytes
 from krm_fn.planner.limits import Activation, Graphs, Overhead, Where
 from krm_fn.planner.plan import Parallelism, Question, Serving
 from krm_fn.planner.stages import stages, weights_by_stage
@@ -22,6 +23,7 @@ class Terms:
 
     `context` is used before the engine's baseline. `charged_graphs` is what the engine subtracts
     for CUDA graphs, `graphs` what they take. `resident` comes after the KV cache was sized.
+    `weights` has `lora`, the slots of adapters, in it.
     """
 
     first: int
@@ -37,6 +39,7 @@ class Terms:
     resident: int
     uncertainty: int
     activation_charged: bool
+    lora: int = 0
 
     @property
     def available(self) -> int:
@@ -118,6 +121,7 @@ def _terms(
     weights: int,
 ) -> Terms:
     engine, shape = question.engine, question.shape
+    lora = lora_bytes(question, parallelism, serving, *bound)
     rule = matching(engine.activation, question, parallelism)
     graphs = matching(engine.graphs, question, parallelism)
     end = bound[1] == len(shape.layers)
@@ -131,7 +135,7 @@ def _terms(
         growth.spread_bytes,
         context.spread_bytes if engine.memory_basis == "free" else 0,
         graphs.spread_bytes if graphs and charged and captured else 0,
-        WEIGHT_SPREAD * weights,
+        WEIGHT_SPREAD * (weights + lora),
     )
     return Terms(
         first=bound[0],
@@ -139,7 +143,7 @@ def _terms(
         total=question.pool.gpu_memory_bytes,
         context=context.bytes,
         budget=budget_bytes(question, parallelism, serving),
-        weights=weights,
+        weights=weights + lora,
         activation=peak,
         non_torch=growth.bytes,
         graphs=captured,
@@ -147,4 +151,5 @@ def _terms(
         resident=resident_bytes(shape, rule) if rule else 0,
         uncertainty=int(spread),
         activation_charged=engine.activation_charged,
+        lora=lora,
     )

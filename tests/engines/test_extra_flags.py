@@ -1,13 +1,17 @@
 """Flags for what a service asks of an engine beside the model."""
 
+from dataclasses import replace
+
 import pytest
 
 from krm_fn.engines import ENGINES, sglang_extras, versions, vllm_extras
 from krm_fn.engines.argv import argv_faults
-from krm_fn.planner.extras import NO_EXTRAS, Extras
+from krm_fn.planner.extras import NO_EXTRAS, Extras, Lora, LoraRules
 
 ARGS = {"vllm": vllm_extras.args, "sglang": sglang_extras.args}
 IMAGES = Extras(limits=(("image", 4), ("video", 0)))
+
+SQL = Extras(lora=Lora(max_loras=2, max_rank=32, adapters=(("sql", "org/sql"),)))
 
 
 @pytest.mark.parametrize("engine", ARGS)
@@ -22,6 +26,31 @@ def test_nothing_is_said_where_nothing_is_asked_for(engine):
         ("vllm", Extras(prefix_caching=False), ("--no-enable-prefix-caching",)),
         ("vllm", Extras(text_only=True), ("--language-model-only",)),
         ("vllm", IMAGES, ('--limit-mm-per-prompt={"image": 4, "video": 0}',)),
+        (
+            "vllm",
+            SQL,
+            (
+                "--enable-lora",
+                "--max-loras=2",
+                "--max-lora-rank=32",
+                "--max-cpu-loras=2",
+                "--lora-modules",
+                "sql=org/sql",
+            ),
+        ),
+        (
+            "sglang",
+            SQL,
+            (
+                "--enable-lora",
+                "--max-loras-per-batch=3",
+                "--max-lora-rank=32",
+                "--lora-target-modules",
+                *sglang_extras.TARGETS,
+                "--lora-paths",
+                "sql=org/sql",
+            ),
+        ),
         ("sglang", Extras(prefix_caching=True), ()),
         ("sglang", Extras(prefix_caching=False), ("--disable-radix-cache",)),
         ("sglang", Extras(text_only=True), ("--language-model-only",)),
@@ -29,15 +58,25 @@ def test_nothing_is_said_where_nothing_is_asked_for(engine):
     ],
 )
 def test_each_engine_has_its_own_words(engine, extras, args):
-    assert ARGS[engine](extras) == args
+    rules = LoraRules(base_slots=1) if engine == "sglang" else LoraRules()
+    lora = replace(extras.lora, rules=rules) if extras.lora else None
+
+    assert ARGS[engine](replace(extras, lora=lora)) == args
 
 
 @pytest.mark.parametrize("engine", ARGS)
 def test_the_newest_version_takes_all_of_them(engine):
-    asked = (Extras(prefix_caching=False, text_only=True), IMAGES)
+    asked = (Extras(prefix_caching=False, text_only=True), IMAGES, SQL)
     newest = versions.newest(engine)
+    found = [argv_faults(engine, newest, ARGS[engine](each), "args") for each in asked]
 
-    assert [argv_faults(engine, newest, ARGS[engine](each), "args") for each in asked] == [(), ()]
+    assert found == [()] * len(asked)
+
+
+@pytest.mark.parametrize("engine", ARGS)
+def test_every_version_takes_adapters(engine):
+    for version in versions.known_versions(engine):
+        assert argv_faults(engine, version, ARGS[engine](SQL), "args") == ()
 
 
 @pytest.mark.parametrize("engine", ARGS)
