@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from krm_fn.api.fields import ADAPTER_ID, ADAPTER_NAME, Fraction, Positive, SecretRef, Spec, Texts
+from krm_fn.catalog.rows import Quantity
 
 Limit = Annotated[int, Field(ge=0)]
 
@@ -50,6 +51,12 @@ class Lora(Spec):
     adapters: Annotated[tuple[Adapter, ...], Field(strict=False)] = ()
 
 
+class KvOffload(Spec):
+    """A second level of the KV cache in the memory of the node: its size in one pod."""
+
+    size: Quantity
+
+
 class Serving(Spec):
     """Engine settings that the user fixes; they are never changed."""
 
@@ -69,6 +76,7 @@ class Serving(Spec):
     prefix_caching: bool | None = None
     multimodal: Multimodal = Multimodal()
     lora: Lora | None = None
+    kv_offload: KvOffload | None = None
     extra_args: Texts = ()
     env: dict[str, str] = Field(default_factory=dict)
     secret_env: dict[str, SecretRef] = Field(default_factory=dict)

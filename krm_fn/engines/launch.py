@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.engines.base import Metric, Probe, Server
-from krm_fn.planner.extras import LoraRules
+from krm_fn.planner.extras import LoraRules, OffloadRules
 from krm_fn.planner.host import HostNeeds, SharedMemory
 from krm_fn.planner.limits import EngineLimits
 from krm_fn.planner.plan import Plan, Question
@@ -124,7 +124,8 @@ class Engine:
     `planned` False = it has no GPU plan of its own (the mock). `restricted` = the Pod Security
     profile that its image allows without a stated uid. `owned` maps a flag that we set to the field
     that decides it, `needs` a field of `spec.serving` to the flag without which a version does not
-    have it. `lora` = where a version keeps room for adapters of a model, None = it takes none.
+    have it. `lora` = where a version keeps room for adapters of a model, None = it takes none;
+    `offload` = how it keeps a KV cache in the memory of a node with GPUs of this vendor.
     `image` = its repository, where the catalogue has no row.
     """
 
@@ -139,6 +140,7 @@ class Engine:
     owned: Mapping[str, str] = field(default_factory=dict)
     needs: Mapping[str, str] = field(default_factory=dict)
     lora: Callable[[str, ModelShape], LoraRules | None] | None = None
+    offload: Callable[[str, str], OffloadRules] | None = None
 
     def default_image(self, version: str) -> str:
         return f"{self.image}:v{version}"

@@ -48,6 +48,9 @@ OWNED = {
     "--max-lora-rank": "spec.serving.lora.maxRank",
     "--lora-target-modules": "spec.serving.lora",
     "--lora-paths": "spec.serving.lora.adapters",
+    "--enable-hierarchical-cache": "spec.serving.kvOffload",
+    "--hicache-size": "spec.serving.kvOffload.size",
+    "--hicache-ratio": "spec.serving.kvOffload.size",
 }
 KV_CACHE_DTYPES = {"fp8": "fp8_e4m3"}
 """Names of the functionConfig that SGLang calls otherwise."""
@@ -94,7 +97,7 @@ def _args(launch: Launch) -> tuple[str, ...]:
         f"--kv-cache-dtype={kv_cache_dtype}",
         "--enable-metrics",  # metrics are off without it
     ]
-    extras = sglang_extras.args(launch.question.extras)
+    extras = sglang_extras.args(launch.question.extras, plan.gpus_per_replica)
     return (*fixed, *_optional_args(launch), *extras, *launch.extra_args)
 
 
@@ -170,4 +173,5 @@ ENGINE = Engine(
     owned=OWNED,
     needs=sglang_extras.NEEDS,
     lora=sglang_extras.lora_rules,
+    offload=sglang_extras.offload_rules,
 )

@@ -7,11 +7,12 @@ import json
 
 from krm_fn.catalog.shape import Attention, ModelShape
 from krm_fn.engines.since import Since, at, number
-from krm_fn.planner.extras import Extras, Lora, LoraRules
+from krm_fn.planner.extras import Extras, Lora, LoraRules, Offload, OffloadRules
 
 NEEDS = {
     "multimodal.textOnly": "--language-model-only",
     "multimodal.limits": "--limit-mm-data-per-request",
+    "kvOffload": "--enable-hierarchical-cache",
 }
 """Fields of `spec.serving` and the flag without which a version does not have them."""
 
@@ -46,15 +47,47 @@ def lora_rules(version: str, shape: ModelShape) -> LoraRules | None:
     return rules if usual and (rules.experts or not shape.is_moe) else None
 
 
-def args(extras: Extras) -> tuple[str, ...]:
-    """One element per flag; nothing where nothing is asked for."""
+_HICACHE = "sglang/srt/mem_cache/hiradix_cache.py"
+OFFLOAD: tuple[Since[OffloadRules], ...] = (
+    Since(
+        since=(0, 5, 15),
+        value=OffloadRules(
+            kinds=("full",), smaller="warning", source=f"{_HICACHE}, pool_host/base.py, 0.5.23"
+        ),
+    ),
+    Since(
+        value=OffloadRules(
+            kinds=("full",),
+            smaller="error",
+            source=f"{_HICACHE}, memory_pool_host.py, 0.4.9-0.5.14",
+        )
+    ),
+)
+"""Windows and states have host pools of their own, which are not planned."""
+HOST_GB = 10**9
+"""`--hicache-size` is in gigabytes, not GiB (host_size * 1e9, pool_host/base.py)."""
+
+
+def offload_rules(version: str, vendor: str) -> OffloadRules:  # noqa: ARG001  # the same on all
+    return at(OFFLOAD, number(version))
+
+
+def args(extras: Extras, ranks: int = 1) -> tuple[str, ...]:
+    """One element per flag; nothing where nothing is asked for. `ranks` = GPUs of the pod."""
     wanted = {
         "--disable-radix-cache": extras.prefix_caching is False,
         "--language-model-only": extras.text_only,
         f"--limit-mm-data-per-request={json.dumps(dict(extras.limits))}": extras.limits,
     }
     flags = (flag for flag, on in wanted.items() if on)
-    return (*flags, *(lora_args(extras.lora) if extras.lora else ()))
+    lora = lora_args(extras.lora) if extras.lora else ()
+    return (*flags, *lora, *(offload_args(extras.offload, ranks) if extras.offload else ()))
+
+
+def offload_args(offload: Offload, ranks: int) -> tuple[str, ...]:
+    """Whole gigabytes of each rank; a size replaces the ratio to the GPU's pool."""
+    size = offload.size_bytes // ranks // HOST_GB
+    return ("--enable-hierarchical-cache", f"--hicache-size={size}")
 
 
 def lora_args(lora: Lora) -> tuple[str, ...]:

@@ -44,6 +44,8 @@ OWNED = {
     "--max-lora-rank": "spec.serving.lora.maxRank",
     "--max-cpu-loras": "spec.serving.lora.adapters",
     "--lora-modules": "spec.serving.lora.adapters",
+    "--kv-offloading-size": "spec.serving.kvOffload.size",
+    "--kv-offloading-backend": "spec.serving.kvOffload",
     "--shutdown-timeout": "the planned answer length",
 }
 
@@ -94,7 +96,7 @@ def _args(launch: Launch) -> tuple[str, ...]:
         f"--max-num-batched-tokens={serving.max_num_batched_tokens}",
         f"--kv-cache-dtype={serving.kv_cache_dtype}",
     ]
-    extras = vllm_extras.args(launch.question.extras)
+    extras = vllm_extras.args(launch.question.extras, layout.data)
     return (*fixed, *_optional_args(launch), *_version_args(launch), *extras, *launch.extra_args)
 
 
@@ -161,4 +163,5 @@ ENGINE = Engine(
     owned=OWNED,
     needs=vllm_extras.NEEDS,
     lora=vllm_extras.lora_rules,
+    offload=vllm_extras.offload_rules,
 )

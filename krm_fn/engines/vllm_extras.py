@@ -9,11 +9,14 @@ from dataclasses import replace
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.engines import versions
 from krm_fn.engines.since import Since, at, number
-from krm_fn.planner.extras import Extras, Lora, LoraRules
+from krm_fn.planner.cache_spec import Kind
+from krm_fn.planner.extras import Extras, Lora, LoraRules, Offload, OffloadRules
+from krm_fn.units import GIB
 
 NEEDS = {
     "multimodal.textOnly": "--language-model-only",
     "multimodal.limits": "--limit-mm-per-prompt",
+    "kvOffload": "--kv-offloading-size",
 }
 """Fields of `spec.serving` and the flag without which a version does not have them."""
 PREFIX_CACHING = {
@@ -72,15 +75,48 @@ def lora_rules(version: str, shape: ModelShape) -> LoraRules | None:
     )
 
 
-def args(extras: Extras) -> tuple[str, ...]:
-    """One element per flag; nothing where nothing is asked for."""
+_ALL: tuple[Kind, ...] = ("full", "window", "chunk", "state")
+OFFLOAD: tuple[Since[OffloadRules], ...] = (
+    Since(
+        since=(0, 27),
+        value=OffloadRules(
+            kinds=_ALL, shared=True, source="kv_offload/cpu/shared_offload_region.py, 0.27-0.33"
+        ),
+    ),
+    Since(
+        since=(0, 22),
+        value=OffloadRules(kinds=_ALL, source="kv_offload/cpu/spec.py, 0.22-0.26"),
+    ),
+    Since(
+        value=OffloadRules(
+            kinds=("full", "window", "chunk"), in_full=True, source="kv_offload, 0.11.2-0.21"
+        ),
+    ),
+)
+
+
+def offload_rules(version: str, vendor: str) -> OffloadRules:
+    """The native connector's; its file in /dev/shm is for CUDA only (kv_offload/cpu/spec.py)."""
+    rules = at(OFFLOAD, number(version))
+    return replace(rules, shared=rules.shared and vendor == "nvidia")
+
+
+def args(extras: Extras, engines: int = 1) -> tuple[str, ...]:
+    """One element per flag; nothing where nothing is asked for. `engines` = copies in the pod."""
     wanted = {
         "--language-model-only": extras.text_only,
         f"--limit-mm-per-prompt={json.dumps(dict(extras.limits))}": extras.limits,
     }
     flags = (flag for flag, on in wanted.items() if on)
     lora = lora_args(extras.lora) if extras.lora else ()
-    return (*PREFIX_CACHING[extras.prefix_caching], *flags, *lora)
+    offload = offload_args(extras.offload, engines) if extras.offload else ()
+    return (*PREFIX_CACHING[extras.prefix_caching], *flags, *lora, *offload)
+
+
+def offload_args(offload: Offload, engines: int) -> tuple[str, ...]:
+    """GiB of one engine, summed over its GPUs (vllm/config/cache.py, 0.11.2-0.33)."""
+    size = offload.size_bytes / engines / GIB
+    return (f"--kv-offloading-size={size:g}", "--kv-offloading-backend=native")
 
 
 def lora_args(lora: Lora) -> tuple[str, ...]:

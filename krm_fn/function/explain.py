@@ -148,6 +148,8 @@ def _host(facts: Facts, variant: VariantFacts, plan: Plan) -> Iterator[Line]:
     start = f"2 x ({rates} + compile + graph capture), at least 900 s"
     stop = "the longest planned answer: ttft + 4 x output x itl, 30 s to 900 s"
     shared = f"per GPU of the pod ({variant.engine.shared_memory.source})"
+    held = needs.shared_memory_bytes - variant.engine.shared_memory.bytes(plan.gpus_per_replica)
+    shared += f", and {gib(held)} of offloaded KV cache" if held else ""
     cores = "2 + 2 per GPU; on a known node from half to all of the GPUs' share of it"
     pinned = pinned_bytes(question(facts, variant), plan)
     locked = f" + {gib(pinned)} of adapters and offloaded KV cache" if pinned else ""

@@ -26,6 +26,9 @@ def extra_faults(
     yield from _multimodal_faults(serving, card)
     yield from _prefix_faults(service)
     yield from adapter_faults(service)
+    if serving.kv_offload and serving.prefix_caching is False:
+        text = "keeps prefixes, and `prefixCaching: false` says to keep none; change one of them"
+        yield error(text, f"{AT}.kvOffload")
     for variant in variants:
         if variant.engine.limits:
             yield from _flag_faults(serving, variant)
@@ -34,6 +37,8 @@ def extra_faults(
             yield from _state_faults(serving, limits, card.shape)
             if serving.lora:
                 yield from lora_faults(serving.lora, variant, card.shape)
+            if serving.kv_offload:
+                yield from _offload_faults(variant, card.shape)
 
 
 def _flag_faults(serving: Serving, variant: VariantFacts) -> Iterator[Result]:
@@ -47,6 +52,31 @@ def _flag_faults(serving: Serving, variant: VariantFacts) -> Iterator[Result]:
                 f"it: {having})",
                 f"{AT}.{field}",
             )
+
+
+def _offload_faults(variant: VariantFacts, shape: ModelShape) -> Iterator[Result]:
+    """Kinds of caches that the version cannot keep in the node's memory."""
+    engine = variant.engine
+    kinds = engine.offload(variant.version, "").kinds if engine.offload else ()
+    missing = sorted(kept_kinds(shape) - {*kinds})
+    if missing:
+        yield error(
+            f"{engine.name} {variant.version} cannot, or not in a way that is planned, keep the "
+            f"{' and '.join(missing)} caches of {shape.architecture} in the memory of the node",
+            f"{AT}.kvOffload",
+        )
+
+
+def kept_kinds(shape: ModelShape) -> set[str]:
+    """What the layers keep: everything, a window, a chunk, a state."""
+    found = set()
+    for layer in shape.layers:
+        for mixer in (layer.mixer, layer.parallel):
+            window, chunk = getattr(mixer, "window", None), getattr(mixer, "chunk", None)
+            local = "window" if window else "chunk" if chunk else "full"
+            if mixer is not None:
+                found.add("state" if isinstance(mixer, StateSpace) else local)
+    return found
 
 
 def _stated(serving: Serving, field: str) -> Any:

@@ -63,7 +63,7 @@ def host_needs(
     facts: Facts, variant: VariantFacts, plan: Plan, question: Question
 ) -> host.HostNeeds:
     node, gpus = node_shape(facts), plan.gpus_per_replica
-    shared = variant.engine.shared_memory.bytes(gpus)
+    shared = shared_bytes(variant, plan, question)
     pinned = pinned_bytes(question, plan) if variant.engine.planned else 0
     request, limit = host.memory_bytes(gpus, shared, node, _whole(pinned))
     storage = facts.service.spec.storage
@@ -90,7 +90,16 @@ def host_needs(
 
 def pinned_bytes(question: Question, plan: Plan) -> int:
     """What a pod locks in the node's memory beside its working memory."""
-    return host_bytes(question, plan.parallelism, plan.serving)
+    offload = question.extras.offload
+    private = offload.size_bytes if offload and not offload.rules.shared else 0
+    return host_bytes(question, plan.parallelism, plan.serving) + private
+
+
+def shared_bytes(variant: VariantFacts, plan: Plan, question: Question) -> int:
+    """`/dev/shm`: what the engine's processes talk through, and an offloaded KV cache in it."""
+    offload = question.extras.offload if variant.engine.planned else None
+    held = offload.size_bytes if offload and offload.rules.shared else 0
+    return variant.engine.shared_memory.bytes(plan.gpus_per_replica) + _whole(held)
 
 
 def _whole(size: int) -> int:

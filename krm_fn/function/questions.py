@@ -7,7 +7,7 @@ from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService, WorkloadSpec
 from krm_fn.catalog.rows import Gpu
 from krm_fn.function.facts import Facts
 from krm_fn.function.variant_facts import VariantFacts
-from krm_fn.planner.extras import NO_LORA_RULES, Extras, Lora, adapted
+from krm_fn.planner.extras import NO_LORA_RULES, Extras, Lora, Offload, adapted
 from krm_fn.planner.loading import loaded
 from krm_fn.planner.plan import Interconnect, PoolShape, Question, Stated, Workload
 from krm_fn.units import duration_seconds, quantity_bytes
@@ -45,6 +45,7 @@ def extras(facts: Facts, variant: VariantFacts) -> Extras:
     return Extras(
         prefix_caching=serving.prefix_caching,
         lora=_lora(facts, variant) if serving.lora else None,
+        offload=_offload(facts, variant),
         text_only=multimodal.text_only,
         limits=tuple(multimodal.limits.model_dump(exclude_none=True).items()),
     )
@@ -61,6 +62,14 @@ def _lora(facts: Facts, variant: VariantFacts) -> Lora:
         adapters=tuple((adapter.name, adapter.id) for adapter in stated.adapters),
         rules=engine.lora(variant.version, facts.card.shape) or NO_LORA_RULES,
     )
+
+
+def _offload(facts: Facts, variant: VariantFacts) -> Offload | None:
+    stated, engine = facts.service.spec.serving.kv_offload, variant.engine
+    if stated is None or engine.offload is None:
+        return None
+    rules = engine.offload(variant.version, facts.gpu.vendor)
+    return Offload(size_bytes=quantity_bytes(stated.size), rules=rules)
 
 
 def pool_shape(pool: GpuPoolSpec, gpu: Gpu) -> PoolShape:

@@ -96,6 +96,7 @@ def _rendered(each: Planned, emitted: Collection[str]) -> Rendered:
         *facts.results,
         *no_workload(facts.service),
         *launch_results(facts),
+        *memory_faults(facts, each.plans),  # what is left of them are warnings
         *(result for plan in each.plans for result in plan.results),
         *compose.results(facts, plans, variants),
         *verified(facts, rendering, [v for v in variants if v.name in emitted], plans),

@@ -4,7 +4,9 @@ The values; their effect on a question is worked out once, before it is planned.
 """
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
+from krm_fn.planner.cache_spec import Kind
 from krm_fn.planner.limits import EngineLimits
 
 
@@ -53,6 +55,30 @@ class Lora:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OffloadRules:
+    """How an engine version keeps a part of the KV cache in the node's memory.
+
+    `kinds` of caches that it can; `in_full` = windows then count like full layers on the GPU too.
+    `shared` = in /dev/shm. `smaller` = what a part smaller than the GPUs' is: refused, a warning,
+    or nothing to mention.
+    """
+
+    kinds: tuple[Kind, ...]
+    in_full: bool = False
+    shared: bool = False
+    smaller: Literal["error", "warning"] | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offload:
+    """`size_bytes` of one pod."""
+
+    size_bytes: int
+    rules: OffloadRules
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Extras:
     """None = the engine's own. `limits` = (modality, items of it in a prompt)."""
 
@@ -60,6 +86,7 @@ class Extras:
     text_only: bool = False
     limits: tuple[tuple[str, int], ...] = ()
     lora: Lora | None = None
+    offload: Offload | None = None
 
 
 NO_EXTRAS = Extras()
@@ -71,8 +98,11 @@ def adapted(engine: EngineLimits, extras: Extras) -> EngineLimits:
     Without prefix caching a state is kept once per request: mamba_cache_mode "none"
     (vllm/config/cache.py, 0.33), and a pool of tokens has as many of them as requests run
     (sglang kv_cache_configurator.py:_handle_max_mamba_cache, 0.5.23; model_runner.py, 0.5.5).
+    A connector turned vLLM's hybrid manager off until 0.22 (vllm/config/vllm.py, 0.11.2-0.21.0).
     """
-    if extras.prefix_caching is not False:
-        return engine
-    cache = replace(engine.cache, state_mode="none", by_requests=True, states_per_request=1)
+    cache = engine.cache
+    if extras.prefix_caching is False:
+        cache = replace(cache, state_mode="none", by_requests=True, states_per_request=1)
+    if extras.offload and extras.offload.rules.in_full:
+        cache = replace(cache, hybrid=False)
     return replace(engine, cache=cache)

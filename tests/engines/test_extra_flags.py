@@ -6,7 +6,8 @@ import pytest
 
 from krm_fn.engines import ENGINES, sglang_extras, versions, vllm_extras
 from krm_fn.engines.argv import argv_faults
-from krm_fn.planner.extras import NO_EXTRAS, Extras, Lora, LoraRules
+from krm_fn.planner.extras import NO_EXTRAS, Extras, Lora, LoraRules, Offload
+from krm_fn.units import GIB
 
 ARGS = {"vllm": vllm_extras.args, "sglang": sglang_extras.args}
 IMAGES = Extras(limits=(("image", 4), ("video", 0)))
@@ -83,3 +84,48 @@ def test_every_version_takes_adapters(engine):
 def test_what_a_field_needs_is_a_flag_of_some_version(engine):
     for flag in ENGINES[engine].needs.values():
         assert versions.versions_with(engine, flag)
+
+
+def offloading(engine, version, size, vendor="nvidia"):
+    rules = ENGINES[engine].offload(version, vendor)
+    return Extras(offload=Offload(size_bytes=size, rules=rules))
+
+
+def test_vllm_takes_gib_of_all_gpus_of_one_engine():
+    """100 GiB in a pod of two copies."""
+    extras = offloading("vllm", "0.33.0", 100 * GIB)
+
+    assert vllm_extras.args(extras, 2) == (
+        "--kv-offloading-size=50",
+        "--kv-offloading-backend=native",
+    )
+
+
+def test_sglang_takes_whole_gigabytes_of_a_rank():
+    """107,374,182,400 B / 4 GPUs / 10^9 = 26.8."""
+    extras = offloading("sglang", "0.5.23", 100 * GIB)
+
+    assert sglang_extras.args(extras, 4) == ("--enable-hierarchical-cache", "--hicache-size=26")
+
+
+@pytest.mark.parametrize("version", ["0.11.2", "0.13.0", "0.14.0", "0.33.0"])
+def test_vllm_versions_take_both_flags(version):
+    args = vllm_extras.args(offloading("vllm", version, GIB))
+
+    assert argv_faults("vllm", version, args, "args") == ()
+
+
+@pytest.mark.parametrize("version", versions.known_versions("sglang"))
+def test_sglang_versions_take_both_flags(version):
+    args = sglang_extras.args(offloading("sglang", version, GIB))
+
+    assert argv_faults("sglang", version, args, "args") == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "vendor", "shared"),
+    [("0.26.0", "nvidia", False), ("0.27.0", "nvidia", True), ("0.33.0", "amd", False)],
+)
+def test_vllm_keeps_it_in_dev_shm_from_0_27_on(version, vendor, shared):
+    """SharedOffloadRegion, on CUDA only; else memory of the workers."""
+    assert ENGINES["vllm"].offload(version, vendor).shared is shared

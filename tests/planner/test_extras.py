@@ -25,7 +25,7 @@ from krm_fn.engines import ENGINES
 from krm_fn.planner.adapters import WHOLE, adapter_bytes, host_bytes, lora_bytes, slot_width
 from krm_fn.planner.cache_spec import CacheSpec
 from krm_fn.planner.cache_tokens import Batch, concurrency, token_pool, window_cap
-from krm_fn.planner.extras import Extras, Lora, LoraRules, adapted
+from krm_fn.planner.extras import Extras, Lora, LoraRules, Offload, adapted
 from krm_fn.planner.loading import loaded
 from krm_fn.planner.memory import memory_budget
 from krm_fn.planner.memory_pool import held
@@ -261,3 +261,17 @@ def test_more_slots_never_leave_more_cache(rank, slots, size):
         left = [memory_budget(asked, tp(size), serving()).kv_cache_bytes for asked in (few, many)]
 
         assert left[0] > left[1]
+
+
+@pytest.mark.parametrize(
+    ("version", "same"), [("0.19.0", False), ("0.21.0", False), ("0.22.0", True), ("0.33.0", True)]
+)
+def test_a_connector_made_windows_count_in_full(version, same):
+    """Gemma 3: 40 of 48 layers have windows; the hybrid manager was off with a connector."""
+    offload = Offload(size_bytes=1, rules=ENGINES["vllm"].offload(version, "nvidia"))
+    plain = memory_budget(asking(GEMMA_3_12B, version=version), tp(1), serving(length=65536))
+    asked = asking(GEMMA_3_12B, version=version, offload=offload)
+    with_it = memory_budget(asked, tp(1), serving(length=65536))
+
+    assert (plain.max_concurrency == with_it.max_concurrency) is same
+    assert with_it.max_concurrency <= plain.max_concurrency
