@@ -6,8 +6,11 @@ cache=${KRM_FN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/krm-fn}
 
 KUSTOMIZE=v5.8.1
 SIMULATOR=v0.10.2
+ADAPTER=v0.12.0
 base_image=localhost/krm-fn-python-base:bookworm
 function_image=localhost/krm-fn:v0.1.0
+adapter_image=localhost/krm-fn-prometheus-adapter:$ADAPTER
+prometheus_image=localhost/krm-fn-prometheus:bookworm
 simulator_image=ghcr.io/llm-d/llm-d-inference-sim:$SIMULATOR
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
