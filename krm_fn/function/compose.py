@@ -58,11 +58,9 @@ def target_service(facts: Facts, plans: Mapping[str, Plan]) -> Service:
 
 
 def callers(service: LLMService) -> tuple[str, ...]:
-    """Namespaces that may call: those stated, and the scrapers' when there is a PodMonitor."""
-    monitoring = service.spec.monitoring
-    scrapers = (monitoring.namespace,) if monitoring.pod_monitor else ()
+    """Namespaces that may call: those stated, and the scrapers', without whom no HPA scales."""
     stated = (peer.namespace for peer in service.spec.access.from_)
-    return tuple(dict.fromkeys((*stated, *scrapers)))
+    return tuple(dict.fromkeys((*stated, service.spec.monitoring.namespace)))
 
 
 def target_variants(facts: Facts, plans: Mapping[str, Plan]) -> tuple[Variant, ...]:

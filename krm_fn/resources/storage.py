@@ -57,12 +57,21 @@ def config_name(identity: Identity) -> str:
     return f"{identity.name}-config"
 
 
+# An engine may be taken away for a while; hundreds of gigabytes of weights are not loaded again.
+# Argo CD, Flux and kpt live each have a word of their own for it; kubectl has none.
+KEPT = {
+    "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+    "client.lifecycle.config.k8s.io/deletion": "detach",
+    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+}
+
+
 def claim(identity: Identity, cache: Cache) -> Manifest:
     """The claim of the weight cache; a default storage class is left unnamed."""
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": metadata(identity, name=claim_name(identity)),
+        "metadata": metadata(identity, name=claim_name(identity), annotations=KEPT),
         "spec": _claim_spec(cache),
     }
 

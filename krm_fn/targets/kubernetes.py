@@ -58,7 +58,7 @@ def objects(service: Service, variant: Variant) -> Iterator[Manifest]:
     yield workload(service, variant)
     yield disruption_budget(identity)
     yield from scaler(service, variant)
-    if service.pod_monitor and server.gpus:
+    if service.pod_monitor and variant.scaling.metrics != "cpu":
         yield pod_monitor(identity, server)
 
 
