@@ -104,6 +104,20 @@ def servings() -> st.SearchStrategy[Document]:
     )
 
 
+EXTRAS: tuple[Document, ...] = (
+    {"prefixCaching": True},
+    {"prefixCaching": False, "maxNumSeqs": 32},
+    {"multimodal": {"textOnly": True}},
+    {"multimodal": {"limits": {"image": 2, "video": 0}}},
+    {"lora": {"maxLoras": 2, "maxRank": 32, "adapters": [{"name": "sql", "id": "org/sql"}]}},
+    {"kvOffload": {"size": "64Gi"}},
+    {"speculative": {"method": "mtp"}},
+    {"speculative": {"method": "ngram", "tokens": 4}},
+    {"speculative": {"method": "draft", "model": {"id": "Qwen/Qwen3-0.6B"}}},
+)
+"""What may be asked for beside the model; much of it suits one engine or model only."""
+
+
 @st.composite
 def variants(draw: st.DrawFn) -> Document | None:
     chosen = copy.deepcopy(draw(st.none() | st.sampled_from(VARIANTS)))
@@ -152,6 +166,14 @@ def services(
             "output": draw(maybe(st.sampled_from(OUTPUT))),
         }
     )
+
+
+@st.composite
+def extended(draw: st.DrawFn) -> Document:
+    """A functionConfig that asks for one thing beside the model."""
+    config = draw(services())
+    config["spec"]["serving"] = config["spec"].get("serving", {}) | draw(st.sampled_from(EXTRAS))
+    return config
 
 
 def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

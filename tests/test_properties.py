@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from configs import GPUS, MODELS, Document, document, garbage, services
+from configs import GPUS, MODELS, Document, document, extended, garbage, services
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from schemas import faults as schema_faults
@@ -132,6 +132,22 @@ def test_replicas_and_surge_stay_within_the_share(examples: str) -> None:
             assert most_gpus(found) <= share
 
     hold(examples, services(), check)
+
+
+@twice
+def test_what_is_asked_for_beside_the_model_is_planned_or_refused(examples: str) -> None:
+    """Adapters, drafts, an offloaded cache: objects without a fault of our own, or an error; parts
+    of the weights are parts.
+    """
+
+    def check(config: Document) -> None:
+        for plan in plans_of(config):
+            memory = plan.memory
+            assert 0 <= memory.lora_bytes + memory.draft_bytes <= memory.weights_bytes
+        for objects in flat(config).values():
+            assert objects
+
+    hold(examples, extended(), check)
 
 
 def flat(config: Document) -> dict[str, list[Document]]:

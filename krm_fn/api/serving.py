@@ -1,11 +1,20 @@
 """`spec.serving`: engine settings that the user fixes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from krm_fn.api.fields import ADAPTER_ID, ADAPTER_NAME, Fraction, Positive, SecretRef, Spec, Texts
+from krm_fn.api.fields import (
+    ADAPTER_ID,
+    ADAPTER_NAME,
+    Fraction,
+    Positive,
+    Ref,
+    SecretRef,
+    Spec,
+    Texts,
+)
 from krm_fn.catalog.rows import Quantity
 
 Limit = Annotated[int, Field(ge=0)]
@@ -51,6 +60,37 @@ class Lora(Spec):
     adapters: Annotated[tuple[Adapter, ...], Field(strict=False)] = ()
 
 
+class DraftModel(Spec):
+    """The model that drafts: its id on the Hub or /path in the container, and its config.json."""
+
+    id: Annotated[str, Field(min_length=1)]
+    config: dict[str, Any] | None = None
+    card_ref: Ref | None = None
+
+
+OWN_DRAFT = ("mtp", "ngram")
+"""Methods that draft without another model."""
+
+
+class Speculative(Spec):
+    """Speculative decoding: who drafts, and how many tokens at once (None = as usual for it)."""
+
+    method: Literal["mtp", "eagle3", "draft", "ngram"]
+    tokens: Positive | None = None
+    model: DraftModel | None = None
+
+    @model_validator(mode="after")
+    def _a_model_where_one_drafts(self) -> "Speculative":
+        if (self.model is None) != (self.method in OWN_DRAFT):
+            verb = "must not stand" if self.model else "must be stated"
+            raise PydanticCustomError(
+                "draft",
+                "`model` {verb} with method: {method}",
+                {"field": "model", "verb": verb, "method": self.method},
+            )
+        return self
+
+
 class KvOffload(Spec):
     """A second level of the KV cache in the memory of the node: its size in one pod."""
 
@@ -77,6 +117,7 @@ class Serving(Spec):
     multimodal: Multimodal = Multimodal()
     lora: Lora | None = None
     kv_offload: KvOffload | None = None
+    speculative: Speculative | None = None
     extra_args: Texts = ()
     env: dict[str, str] = Field(default_factory=dict)
     secret_env: dict[str, SecretRef] = Field(default_factory=dict)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.engines.base import Metric, Probe, Server
-from krm_fn.planner.extras import LoraRules, OffloadRules
+from krm_fn.planner.extras import DraftRules, LoraRules, Method, OffloadRules
 from krm_fn.planner.host import HostNeeds, SharedMemory
 from krm_fn.planner.limits import EngineLimits
 from krm_fn.planner.plan import Plan, Question
@@ -125,7 +125,8 @@ class Engine:
     profile that its image allows without a stated uid. `owned` maps a flag that we set to the field
     that decides it, `needs` a field of `spec.serving` to the flag without which a version does not
     have it. `lora` = where a version keeps room for adapters of a model, None = it takes none;
-    `offload` = how it keeps a KV cache in the memory of a node with GPUs of this vendor.
+    `offload` = how it keeps a KV cache in the memory of a node with GPUs of this vendor; `draft` =
+    how it drafts by a method for a model, None = it does not.
     `image` = its repository, where the catalogue has no row.
     """
 
@@ -141,6 +142,8 @@ class Engine:
     needs: Mapping[str, str] = field(default_factory=dict)
     lora: Callable[[str, ModelShape], LoraRules | None] | None = None
     offload: Callable[[str, str], OffloadRules] | None = None
+    draft: Callable[[str, Method, ModelShape], DraftRules | None] | None = None
+    drafts_with_lora: bool = True
 
     def default_image(self, version: str) -> str:
         return f"{self.image}:v{version}"

@@ -174,4 +174,6 @@ ENGINE = Engine(
     needs=sglang_extras.NEEDS,
     lora=sglang_extras.lora_rules,
     offload=sglang_extras.offload_rules,
+    draft=sglang_extras.draft_rules,
+    drafts_with_lora=False,  # server_args.py: "LoRA is only compatible with NGRAM", 0.5.14
 )

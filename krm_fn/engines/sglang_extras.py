@@ -4,10 +4,20 @@ Facts: sglang/srt/server_args.py, 0.4.9 to 0.5.23.
 """
 
 import json
+from collections.abc import Mapping
 
-from krm_fn.catalog.shape import Attention, ModelShape
+from krm_fn.catalog.shape import Attention, ModelShape, StateSpace
 from krm_fn.engines.since import Since, at, number
-from krm_fn.planner.extras import Extras, Lora, LoraRules, Offload, OffloadRules
+from krm_fn.planner.extras import (
+    Draft,
+    DraftRules,
+    Extras,
+    Lora,
+    LoraRules,
+    Method,
+    Offload,
+    OffloadRules,
+)
 
 NEEDS = {
     "multimodal.textOnly": "--language-model-only",
@@ -72,6 +82,54 @@ def offload_rules(version: str, vendor: str) -> OffloadRules:  # noqa: ARG001  #
     return at(OFFLOAD, number(version))
 
 
+DRAFTED_SINCE = (0, 5, 14)
+"""Since then drafts are loaded before the cache is sized (model_runner_kv_cache_mixin.py:
+"draft weights are now counted"); before, they took what the fraction left."""
+ALGORITHMS: Mapping[Method, str] = {
+    "mtp": "EAGLE",
+    "eagle3": "EAGLE3",
+    "draft": "STANDALONE",
+    "ngram": "NGRAM",
+}
+MTP = (
+    "DeepseekV3ForCausalLM",
+    "DeepseekV32ForCausalLM",
+    "Glm4MoeForCausalLM",
+    "GlmMoeDsaForCausalLM",
+)
+"""Those that find their draft layers without a path and whose layers are like the last one
+(speculative_hook.py:_handle_eagle_family, 0.5.23)."""
+_NGRAM = DraftRules(source="speculative/ngram_worker.py, 0.5.3-0.5.23")
+_DRAFT = DraftRules(like_target=True, source="pool_configurator.py, 0.5.14-0.5.23")
+
+
+def draft_rules(version: str, method: Method, shape: ModelShape) -> DraftRules | None:
+    """The rules of a method for a model; None = not in this version, or not planned: states and
+    windows have pools of their own for drafts.
+    """
+    release = number(version)
+    mixers = [mixer for layer in shape.layers for mixer in (layer.mixer, layer.parallel)]
+    if any(isinstance(mixer, StateSpace) for mixer in mixers):
+        return None
+    if method == "ngram":
+        return _NGRAM if release >= (0, 5, 3) else None
+    windows = any(getattr(mixer, "window", None) for mixer in mixers)
+    fits = method != "mtp" or shape.architecture in MTP
+    return _DRAFT if release >= DRAFTED_SINCE and fits and not windows else None
+
+
+def draft_args(draft: Draft) -> tuple[str, ...]:
+    """A chain of drafts: top-k 1, one token more is verified than is drafted."""
+    path = (f"--speculative-draft-model-path={draft.model}",) if draft.model else ()
+    chain = (f"--speculative-num-steps={draft.tokens}", "--speculative-eagle-topk=1")
+    return (
+        f"--speculative-algorithm={ALGORITHMS[draft.method]}",
+        *path,
+        *(() if draft.method == "ngram" else chain),
+        f"--speculative-num-draft-tokens={draft.tokens + 1}",
+    )
+
+
 def args(extras: Extras, ranks: int = 1) -> tuple[str, ...]:
     """One element per flag; nothing where nothing is asked for. `ranks` = GPUs of the pod."""
     wanted = {
@@ -81,7 +139,8 @@ def args(extras: Extras, ranks: int = 1) -> tuple[str, ...]:
     }
     flags = (flag for flag, on in wanted.items() if on)
     lora = lora_args(extras.lora) if extras.lora else ()
-    return (*flags, *lora, *(offload_args(extras.offload, ranks) if extras.offload else ()))
+    offload = offload_args(extras.offload, ranks) if extras.offload else ()
+    return (*flags, *lora, *offload, *(draft_args(extras.draft) if extras.draft else ()))
 
 
 def offload_args(offload: Offload, ranks: int) -> tuple[str, ...]:

@@ -164,4 +164,5 @@ ENGINE = Engine(
     needs=vllm_extras.NEEDS,
     lora=vllm_extras.lora_rules,
     offload=vllm_extras.offload_rules,
+    draft=vllm_extras.draft_rules,
 )

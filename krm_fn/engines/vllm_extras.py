@@ -4,13 +4,24 @@ Facts: vllm/engine/arg_utils.py, 0.9 to 0.33.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.engines import versions
 from krm_fn.engines.since import Since, at, number
 from krm_fn.planner.cache_spec import Kind
-from krm_fn.planner.extras import Extras, Lora, LoraRules, Offload, OffloadRules
+from krm_fn.planner.extras import (
+    Draft,
+    DraftRules,
+    Extras,
+    Lora,
+    LoraRules,
+    Method,
+    Offload,
+    OffloadRules,
+)
 from krm_fn.units import GIB
 
 NEEDS = {
@@ -101,6 +112,64 @@ def offload_rules(version: str, vendor: str) -> OffloadRules:
     return replace(rules, shared=rules.shared and vendor == "nvidia")
 
 
+_MTP = "vllm/config/speculative.py:hf_config_override, model_executor/models/{}, {} to 0.33"
+_DEEPSEEK = DraftRules(queries=True, source=_MTP.format("deepseek_mtp.py", "0.11"))
+_QWEN = DraftRules(sharded=True, queries=True, source=_MTP.format("qwen3_next_mtp.py", "0.11"))
+MTP: Mapping[str, Since[DraftRules]] = {
+    "DeepseekV3ForCausalLM": Since(since=(0, 11), value=_DEEPSEEK),
+    "DeepseekV32ForCausalLM": Since(since=(0, 11), value=_DEEPSEEK),
+    "GlmMoeDsaForCausalLM": Since(since=(0, 16), value=_DEEPSEEK),
+    "Glm4MoeForCausalLM": Since(since=(0, 11), value=_DEEPSEEK),
+    "MiMoForCausalLM": Since(since=(0, 11), value=_DEEPSEEK),
+    "Qwen3NextForCausalLM": Since(since=(0, 11), value=_QWEN),
+    "Qwen3_5ForConditionalGeneration": Since(since=(0, 17, 1), value=_QWEN),
+    "Qwen3_5MoeForConditionalGeneration": Since(since=(0, 17, 1), value=_QWEN),
+}
+"""Architectures whose draft layers are like their last one; `"method": "mtp"` came with 0.11."""
+HEADS_IN_LAYERS = ("Deepseek", "Glm")
+"""Their MTP layers had an output head each until 0.16 shared it (shared_head)."""
+DRAFTS: Mapping[Method, Since[DraftRules]] = {
+    "ngram": Since(
+        since=(0, 9), value=DraftRules(queries=True, source="v1/spec_decode/ngram_proposer.py")
+    ),
+    "eagle3": Since(
+        since=(0, 10),
+        value=DraftRules(queries=True, source="model_executor/models/llama_eagle3.py, 0.10-0.33"),
+    ),
+    "draft": Since(
+        since=(0, 15, 1),
+        value=DraftRules(queries=True, source="v1/spec_decode/draft_model.py, 0.15.1-0.33"),
+    ),
+}
+"""Other methods and the version from which the V1 engine has them."""
+METHODS = {"draft": "draft_model"}
+
+
+def draft_rules(version: str, method: Method, shape: ModelShape) -> DraftRules | None:
+    """The rules of a method for a model; None = the version does not have it."""
+    release = number(version)
+    row = MTP.get(shape.architecture) if method == "mtp" else DRAFTS[method]
+    if row is None or release < row.since:
+        return None
+    own_head = method == "mtp" and release < (0, 16)
+    return replace(
+        row.value,
+        own_head=own_head and shape.architecture.startswith(HEADS_IN_LAYERS),
+        queries=release >= (0, 14),
+    )
+
+
+def draft_args(draft: Draft) -> tuple[str, ...]:
+    """One JSON value, as all versions take it."""
+    config: dict[str, Any] = {"method": METHODS.get(draft.method, draft.method)}
+    if draft.model:
+        config["model"] = draft.model
+    if draft.method == "ngram":
+        config |= {"prompt_lookup_min": 2, "prompt_lookup_max": 5}
+    config["num_speculative_tokens"] = draft.tokens
+    return (f"--speculative-config={json.dumps(config)}",)
+
+
 def args(extras: Extras, engines: int = 1) -> tuple[str, ...]:
     """One element per flag; nothing where nothing is asked for. `engines` = copies in the pod."""
     wanted = {
@@ -110,7 +179,8 @@ def args(extras: Extras, engines: int = 1) -> tuple[str, ...]:
     flags = (flag for flag, on in wanted.items() if on)
     lora = lora_args(extras.lora) if extras.lora else ()
     offload = offload_args(extras.offload, engines) if extras.offload else ()
-    return (*PREFIX_CACHING[extras.prefix_caching], *flags, *lora, *offload)
+    draft = draft_args(extras.draft) if extras.draft else ()
+    return (*PREFIX_CACHING[extras.prefix_caching], *flags, *lora, *offload, *draft)
 
 
 def offload_args(offload: Offload, engines: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from krm_fn.catalog.shape import ModelShape, StateSpace
 from krm_fn.engines import versions
 from krm_fn.errors import Result, error
 from krm_fn.function.card_facts import Card
+from krm_fn.function.draft_faults import draft_faults, model_faults
 from krm_fn.function.lora_faults import adapter_faults, lora_faults
 from krm_fn.function.variant_facts import VariantFacts
 from krm_fn.planner.limits import EngineLimits
@@ -19,13 +20,17 @@ ENCODERS = ("vision_config", "audio_config")
 
 
 def extra_faults(
-    service: LLMService, variants: Iterable[VariantFacts], card: Card
+    service: LLMService,
+    variants: Iterable[VariantFacts],
+    card: Card,
+    draft: ModelShape | None,
 ) -> Iterator[Result]:
     """Faults of each GPU variant, and of the model under any."""
     serving = service.spec.serving
     yield from _multimodal_faults(serving, card)
     yield from _prefix_faults(service)
     yield from adapter_faults(service)
+    yield from model_faults(service, card.shape, draft)
     if serving.kv_offload and serving.prefix_caching is False:
         text = "keeps prefixes, and `prefixCaching: false` says to keep none; change one of them"
         yield error(text, f"{AT}.kvOffload")
@@ -37,6 +42,7 @@ def extra_faults(
             yield from _state_faults(serving, limits, card.shape)
             if serving.lora:
                 yield from lora_faults(serving.lora, variant, card.shape)
+            yield from draft_faults(service, variant, card.shape)
             if serving.kv_offload:
                 yield from _offload_faults(variant, card.shape)
 

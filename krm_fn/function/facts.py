@@ -10,9 +10,11 @@ from krm_fn.api import reference
 from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService
 from krm_fn.catalog import platforms
 from krm_fn.catalog.rows import Gpu
+from krm_fn.catalog.shape import ModelShape
 from krm_fn.errors import Result, error, info
 from krm_fn.function import engine_faults
 from krm_fn.function.card_facts import Card, card_of
+from krm_fn.function.draft_facts import draft_of
 from krm_fn.function.extra_faults import extra_faults
 from krm_fn.function.found import Found
 from krm_fn.function.intake import Intake, Key, Request
@@ -27,7 +29,9 @@ from krm_fn.function.variant_facts import (
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """A service with all its names resolved. `pool_key` = the shared GPUPool, if one."""
+    """A service with all its names resolved. `pool_key` = the shared GPUPool, if one; `draft` = the
+    model that drafts.
+    """
 
     request: Request
     service: LLMService
@@ -35,6 +39,7 @@ class Facts:
     pool_key: Key | None
     gpu: Gpu
     card: Card
+    draft: ModelShape | None
     variants: tuple[VariantFacts, ...]
     results: tuple[Result, ...]
 
@@ -57,9 +62,10 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
     pool = pool_of(service, given, package)
     gpu = gpu_of(pool.value) if pool.value else Found()
     card = card_of(service, given, package)
+    draft = draft_of(service, given, package)
     variants = variants_of(service, gpu.value)
     found = (pool, gpu, card, variants)
-    results = [result for each in found for result in each.results]
+    results = [result for each in (*found, draft) for result in each.results]
     results += source_faults(service)
     results += engine_faults.stated_twice(service)
     if variants.value:
@@ -70,7 +76,7 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
         results += engine_faults.shared_memory_faults(pool.value, variants.value)
     if card.value and variants.value:
         results += engine_faults.type_faults(service, variants.value, card.value)
-        results += extra_faults(service, variants.value, card.value)
+        results += extra_faults(service, variants.value, card.value, draft.value)
     if pool.value and gpu.value and card.value and variants.value:
         results += engine_faults.version_faults(variants.value, gpu.value, card.value, pool.value)
     located = tuple(replace(r, resource=r.resource or reference(request.document)) for r in results)
@@ -83,6 +89,7 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
         pool_key=pool_key(service, given, package),
         gpu=gpu.value,
         card=card.value,
+        draft=draft.value,
         variants=variants.value,
         results=located,
     ), located

@@ -11,6 +11,7 @@ from krm_fn.function.weights import cache_bytes, is_prefetched, model_path, toke
 from krm_fn.planner import host
 from krm_fn.planner.adapters import host_bytes
 from krm_fn.planner.plan import Plan, Question
+from krm_fn.planner.serving import UNCOUNTED
 from krm_fn.planner.weights import checkpoint_bytes
 from krm_fn.units import GIB, quantity_bytes, quantity_cores, rate_bytes
 
@@ -147,6 +148,8 @@ def launch_results(facts: Facts) -> Iterator[Result]:
             "`kubectl describe node` prints as allocatable",
             "spec.gpuPool.node",
         )
+    if facts.service.spec.serving.speculative:
+        yield info(UNCOUNTED, "spec.serving.speculative")
     if facts.pool.spot:
         yield warning(
             "a spot node gives its pods some 25 seconds: answers that take longer are cut",

@@ -7,9 +7,10 @@ from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService, WorkloadSpec
 from krm_fn.catalog.rows import Gpu
 from krm_fn.function.facts import Facts
 from krm_fn.function.variant_facts import VariantFacts
-from krm_fn.planner.extras import NO_LORA_RULES, Extras, Lora, Offload, adapted
+from krm_fn.planner.extras import NO_LORA_RULES, Draft, DraftRules, Extras, Lora, Offload, adapted
 from krm_fn.planner.loading import loaded
 from krm_fn.planner.plan import Interconnect, PoolShape, Question, Stated, Workload
+from krm_fn.planner.weights import file_bytes
 from krm_fn.units import duration_seconds, quantity_bytes
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ def extras(facts: Facts, variant: VariantFacts) -> Extras:
         prefix_caching=serving.prefix_caching,
         lora=_lora(facts, variant) if serving.lora else None,
         offload=_offload(facts, variant),
+        draft=_draft(facts, variant),
         text_only=multimodal.text_only,
         limits=tuple(multimodal.limits.model_dump(exclude_none=True).items()),
     )
@@ -70,6 +72,29 @@ def _offload(facts: Facts, variant: VariantFacts) -> Offload | None:
         return None
     rules = engine.offload(variant.version, facts.gpu.vendor)
     return Offload(size_bytes=quantity_bytes(stated.size), rules=rules)
+
+
+USUAL_DRAFTS = 3
+"""Tokens that a draft model guesses unless stated: more are seldom accepted."""
+
+
+def _draft(facts: Facts, variant: VariantFacts) -> Draft | None:
+    """As many tokens as the model has draft layers, three from a model of its own."""
+    stated, engine = facts.service.spec.serving.speculative, variant.engine
+    if stated is None or engine.draft is None:
+        return None
+    shape = facts.card.shape
+    rules = engine.draft(variant.version, stated.method, shape) or DraftRules()
+    layers = (shape.mtp_layers or rules.layers) if stated.method == "mtp" else 0
+    return Draft(
+        method=stated.method,
+        tokens=stated.tokens or layers or USUAL_DRAFTS,
+        layers=layers,
+        shape=facts.draft,
+        model=stated.model.id if stated.model else None,
+        file_bytes=file_bytes(facts.draft) if facts.draft else 0,
+        rules=rules,
+    )
 
 
 def pool_shape(pool: GpuPoolSpec, gpu: Gpu) -> PoolShape:

@@ -38,7 +38,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-PARTS = ("lora_bytes",)
+PARTS = ("lora_bytes", "draft_bytes")
 """Parts of the weights that stand in a plan only where they are asked for."""
 
 

@@ -111,17 +111,19 @@ def is_prefetched(service: LLMService, plan: Plan) -> bool:
     return downloads(service) and shared and storage.prefetch is not False
 
 
-def hub_adapters(facts: Facts) -> tuple[str, ...]:
-    """Ids of the adapters that come from the Hub; offline engines need them in the cache too."""
-    lora = facts.service.spec.serving.lora
-    ids = (adapter.id for adapter in (lora.adapters if lora else ()))
+def hub_extras(facts: Facts) -> tuple[str, ...]:
+    """Ids of adapters and drafts that come from the Hub; offline engines need them in the cache."""
+    serving = facts.service.spec.serving
+    drafting = serving.speculative.model if serving.speculative else None
+    ids = [adapter.id for adapter in (serving.lora.adapters if serving.lora else ())]
+    ids += [drafting.id] if drafting else []
     return tuple(dict.fromkeys(name for name in ids if not name.startswith("/")))
 
 
 def prefetch(facts: Facts, server: Server) -> Prefetch:
     """The download with the engine's own image; the marker names the weights it is for."""
     model, revision = facts.service.spec.model.id, facts.card.revision or ""
-    more = hub_adapters(facts)
+    more = hub_extras(facts)
     wanted = " ".join((f"{model}@{revision}", *more))
     digest = hashlib.sha256(wanted.encode()).hexdigest()[:12]
     found = token(facts)

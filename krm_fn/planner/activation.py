@@ -156,8 +156,10 @@ def feed_forward_peaks(
 
 
 def largest_graph(rule: Graphs, serving: Serving) -> int:
-    """The largest captured batch: min(2 x max_num_seqs, most) (vllm/config/vllm.py, 0.19-0.33)."""
-    return min(2 * serving.max_num_seqs, rule.max_size)
+    """The largest captured batch: min(2 x max_num_seqs x tokens of each, most)
+    (vllm/config/vllm.py, 0.19-0.33).
+    """
+    return min(2 * serving.max_num_seqs * rule.queries, rule.max_size)
 
 
 def graph_bytes(shape: ModelShape, rule: Graphs, parallelism: Parallelism, serving: Serving) -> int:

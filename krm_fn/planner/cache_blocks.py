@@ -61,8 +61,8 @@ class Blocks:
         """Blocks of one group: see `max_memory_usage_bytes` of each spec in kv_cache_interface.py.
 
         full: ceil(L / b); window: ceil(min(w - 1 + in flight, L) / b) + 1; chunk: without the + 1
-        and the - 1; state: 1, beside attention 2 or 3 with aligned prefix caching, ceil(L / b)
-        with all states kept; cross: ceil(encoder / b).
+        and the - 1; state: 1, beside attention 2 or 3 with aligned prefix caching, one more per
+        drafted token, ceil(L / b) with all states kept; cross: ceil(encoder / b).
         """
         spec, size = group.spec, group.block_size
         kept = {
@@ -74,7 +74,8 @@ class Blocks:
         if spec.kind == "state":
             whole = -(-tokens // size)
             mode = self.rules.state_mode if self.block_size else "none"
-            return {"none": 1, "align": 2 + spec.checkpoints, "all": whole}[mode]
+            drafts = self.rules.draft_tokens
+            return {"none": 1 + drafts, "align": 2 + spec.checkpoints + drafts, "all": whole}[mode]
         return -(-kept[spec.kind] // size) + (spec.kind == "window")
 
 

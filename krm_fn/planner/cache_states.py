@@ -5,18 +5,24 @@ from krm_fn.planner.cache_spec import ELEMENT_BYTES, CacheSpec
 
 
 def state_spec(
-    mixer: StateSpace, tensor: int, model_size: float, state_size: float | None, *, checkpoint: bool
+    mixer: StateSpace,
+    tensor: int,
+    model_size: float,
+    state_size: float | None,
+    *,
+    checkpoint: bool,
+    drafts: int = 0,
 ) -> CacheSpec:
     """Convolution and recurrent state of one request and layer, split over `tensor` GPUs.
 
-    conv = channels / tp x (kernel - 1) in the model's dtype; recurrent state by kind:
+    conv = channels / tp x (kernel - 1 + drafted tokens) in the model's dtype; recurrent state:
     gdn, kda: v_heads / tp x v_dim x k_dim; mamba2: heads / tp x head_dim x state_size;
     mamba1: intermediate / tp x state_size; lightning: heads / tp x dim x dim; short_conv: none.
     `state_size` = bytes per cell where the config states none. Source:
     vllm/model_executor/layers/mamba/mamba_utils.py:MambaStateShapeCalculator (0.33).
     """
     channels = conv_channels(mixer, tensor) // tensor
-    conv = channels * (mixer.conv_kernel - 1) * model_size
+    conv = channels * (mixer.conv_kernel - 1 + drafts) * model_size
     cells = mixer.num_v_heads // tensor * mixer.v_head_dim * mixer.k_head_dim
     stated = ELEMENT_BYTES[mixer.state_dtype] if mixer.state_dtype else state_size
     size = stated or default_state(mixer.kind) or model_size

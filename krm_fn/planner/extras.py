@@ -6,6 +6,7 @@ The values; their effect on a question is worked out once, before it is planned.
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from krm_fn.catalog.shape import ModelShape
 from krm_fn.planner.cache_spec import Kind
 from krm_fn.planner.limits import EngineLimits
 
@@ -78,6 +79,42 @@ class Offload:
     rules: OffloadRules
 
 
+Method = Literal["mtp", "eagle3", "draft", "ngram"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DraftRules:
+    """How an engine version holds what drafts, of the model that is asked about.
+
+    `layers` of MTP by default; `sharded` = their projection is split over the GPUs; `own_head` =
+    they keep an output head of their own. `like_target` = each layer of the draft is given the
+    cache of a layer of the model. `queries` = graphs are captured for all tokens of a request that
+    are verified at once.
+    """
+
+    layers: int = 1
+    sharded: bool = False
+    own_head: bool = False
+    like_target: bool = False
+    queries: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """`tokens` are drafted at once; by the `layers` of MTP, or by a model of `shape` and its files
+    of `file_bytes`. `model` = its id or path.
+    """
+
+    method: Method
+    tokens: int
+    layers: int = 0
+    shape: ModelShape | None = None
+    model: str | None = None
+    file_bytes: int = 0
+    rules: DraftRules
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extras:
     """None = the engine's own. `limits` = (modality, items of it in a prompt)."""
@@ -87,6 +124,7 @@ class Extras:
     limits: tuple[tuple[str, int], ...] = ()
     lora: Lora | None = None
     offload: Offload | None = None
+    draft: Draft | None = None
 
 
 NO_EXTRAS = Extras()
@@ -99,10 +137,17 @@ def adapted(engine: EngineLimits, extras: Extras) -> EngineLimits:
     (vllm/config/cache.py, 0.33), and a pool of tokens has as many of them as requests run
     (sglang kv_cache_configurator.py:_handle_max_mamba_cache, 0.5.23; model_runner.py, 0.5.5).
     A connector turned vLLM's hybrid manager off until 0.22 (vllm/config/vllm.py, 0.11.2-0.21.0).
+    Drafts: a state more per drafted token, graphs for all tokens of a request
+    (vllm/config/vllm.py:_set_cudagraph_sizes, 0.14-0.33).
     """
     cache = engine.cache
     if extras.prefix_caching is False:
         cache = replace(cache, state_mode="none", by_requests=True, states_per_request=1)
     if extras.offload and extras.offload.rules.in_full:
         cache = replace(cache, hybrid=False)
-    return replace(engine, cache=cache)
+    if extras.draft is None:
+        return replace(engine, cache=cache)
+    tokens = extras.draft.tokens
+    queries = 1 + tokens if extras.draft.rules.queries else 1
+    graphs = tuple(replace(row, queries=queries) for row in engine.graphs)
+    return replace(engine, cache=replace(cache, draft_tokens=tokens), graphs=graphs)

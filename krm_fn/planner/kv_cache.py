@@ -199,7 +199,14 @@ def layer_specs(layer: Layer, tensor: int, stored: Storage) -> tuple[CacheSpec, 
 
 def _state(mixer: StateSpace, tensor: int, stored: Storage) -> CacheSpec:
     kept = mixer.kind in stored.rules.checkpoint_kinds
-    return state_spec(mixer, tensor, stored.model_size, stored.state_size, checkpoint=kept)
+    return state_spec(
+        mixer,
+        tensor,
+        stored.model_size,
+        stored.state_size,
+        checkpoint=kept,
+        drafts=stored.rules.draft_tokens,
+    )
 
 
 def cache_specs(

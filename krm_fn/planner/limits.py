@@ -101,6 +101,7 @@ class Graphs:
 
     Sizes go up to min(2 x max_num_seqs, `max_size`); bytes = (base + layers x per layer + experts)
     x largest size / 512. `charged` = subtracted before the KV cache is sized, `estimate` of it.
+    `queries` = tokens of one sequence in a decode step.
     """
 
     where: Where
@@ -113,6 +114,7 @@ class Graphs:
     spread_bytes: int
     measurements: int
     source: str
+    queries: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,6 +142,7 @@ class CacheRules:
     heads padded to 256 (before MLA kernels). `window_share`, `state_share`, `states_per_request`:
     how a pool of tokens is split; `by_requests`: by the batch limit instead, without prefix
     caching, a window with `window_slack` tokens more (None = windows keep their share).
+    `draft_tokens`: drafted at once; a state is kept for each.
     """
 
     pool: Pool
@@ -161,6 +164,7 @@ class CacheRules:
     state_share: float = 0.9
     states_per_request: int = 3
     by_requests: bool = False
+    draft_tokens: int = 0
     window_slack: int | None = None
 
 

@@ -46,6 +46,7 @@ def memory_budget(question: Question, parallelism: Parallelism, serving: Serving
         uncertainty_bytes=terms.uncertainty,
         margin_bytes=min(min(p.terms.headroom, p.spare_bytes) for p in pools),
         lora_bytes=terms.lora,
+        draft_bytes=terms.draft,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from krm_fn.planner.cache_blocks import Blocks, block_tokens, grouped
 from krm_fn.planner.cache_spec import CacheSpec
 from krm_fn.planner.cache_tokens import Batch, concurrency, token_pool
+from krm_fn.planner.drafts import with_draft
 from krm_fn.planner.kv_cache import cache_specs
 from krm_fn.planner.plan import Parallelism, Question, Serving
 from krm_fn.planner.terms import Terms, stage_terms
@@ -75,7 +76,8 @@ class Held:
 def held(question: Question, parallelism: Parallelism, serving: Serving) -> Held:
     """The model laid out on its GPUs."""
     engine, pool = question.engine, question.pool
-    specs = cache_specs(question.shape, parallelism, serving, engine)
+    own = cache_specs(question.shape, parallelism, serving, engine)
+    specs = with_draft(own, question, parallelism, serving)
     found = [spec for layer in specs for spec in layer]
     latent, sparse = any(s.latent for s in found), any(s.sparse for s in found)
     page = block_tokens(engine, pool.gpu, pool.gpu_memory_bytes, latent=latent, sparse=sparse)

@@ -3,6 +3,7 @@
 from krm_fn.planner.activation import activation_parts, largest_graph, profile_tokens
 from krm_fn.planner.adapters import lora_terms
 from krm_fn.planner.cache_terms import cache_terms
+from krm_fn.planner.drafts import draft_terms
 from krm_fn.planner.limits import Activation, Graphs
 from krm_fn.planner.loading import encoder_term
 from krm_fn.planner.memory_pool import Pool, held
@@ -31,6 +32,7 @@ def memory_terms(
         *weight_terms(question, parallelism, serving, terms),
         *encoder_term(question),
         *lora_terms(question, parallelism, serving, terms.first, terms.last),
+        *draft_terms(question, parallelism, serving, last=terms.last == len(question.shape.layers)),
         *((_activation(question, parallelism, rule, serving, terms),) if rule else ()),
         _measured("non_torch_bytes", question, parallelism, charged=True),
         *((_graphs(question, parallelism, graphs, serving, terms),) if graphs else ()),

@@ -161,7 +161,7 @@ class MemoryBudget:
     version prints. `uncertainty_bytes` = half-width of the range that calibrated terms leave.
     `margin_bytes` = the least of what is left: on the GPU with everything outside the budget, and
     in the KV cache beyond one request of the full context. Negative = the engine does not start.
-    `lora_bytes` = the part of the weights that slots of adapters take.
+    `lora_bytes`, `draft_bytes` = parts of the weights: slots of adapters, what drafts.
     """
 
     total_bytes: int
@@ -179,6 +179,7 @@ class MemoryBudget:
     uncertainty_bytes: int = 0
     margin_bytes: int = 0
     lora_bytes: int = 0
+    draft_bytes: int = 0
 
     @property
     def fits(self) -> bool:

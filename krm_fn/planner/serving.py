@@ -6,6 +6,7 @@ Stated values are taken as they are; the rest follows from the KV cache of the l
 from dataclasses import dataclass, replace
 
 from krm_fn.planner import memory
+from krm_fn.planner.extras import Draft
 from krm_fn.planner.margin import with_margin
 from krm_fn.planner.memory_fraction import automatic_fraction
 from krm_fn.planner.plan import MemoryBudget, Parallelism, Question, Reason, Serving
@@ -20,6 +21,12 @@ for each (vllm-0042, vllm-0043); 1024 is the most that either engine chooses by 
 LARGE_GPU_BYTES = 70 * GIB
 FLOAT16_BELOW = (8, 0)
 """GPUs below compute capability 8.0 have no bfloat16."""
+
+
+UNCOUNTED = (
+    "what drafts gain is not counted, because it depends on the text: latencies are those without "
+    "drafts, memory is that with them"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,7 +167,17 @@ def _reasons(question: Question, serving: Serving, budget: MemoryBudget) -> tupl
             f"{question.engine.name} {question.engine.version}'s own, stated so that it stays",
         ),
     )
-    return tuple(
+    found = tuple(
         Reason(field=field, value=value, because="stated" if given is not None else because)
         for field, given, value, because in decided
+    )
+    draft = question.extras.draft
+    return (*found, _drafted(draft)) if draft else found
+
+
+def _drafted(draft: Draft) -> Reason:
+    return Reason(
+        field="serving.speculative",
+        value=f"{draft.tokens} tokens by {draft.method}",
+        because=UNCOUNTED,
     )

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from krm_fn.planner.activation import activation_bytes, graph_bytes, resident_bytes
 from krm_fn.planner.adapters import lora_bytes
+from krm_fn.planner.drafts import draft_bytes
 from krm_fn.planner.limits import Activation, Graphs, Overhead, Where
 from krm_fn.planner.plan import Parallelism, Question, Serving
 from krm_fn.planner.stages import stages, weights_by_stage
@@ -23,7 +24,7 @@ class Terms:
 
     `context` is used before the engine's baseline. `charged_graphs` is what the engine subtracts
     for CUDA graphs, `graphs` what they take. `resident` comes after the KV cache was sized.
-    `weights` has `lora`, the slots of adapters, in it.
+    `weights` has `lora`, the slots of adapters, and `draft`, what drafts, in it.
     """
 
     first: int
@@ -40,6 +41,7 @@ class Terms:
     uncertainty: int
     activation_charged: bool
     lora: int = 0
+    draft: int = 0
 
     @property
     def available(self) -> int:
@@ -122,6 +124,8 @@ def _terms(
 ) -> Terms:
     engine, shape = question.engine, question.shape
     lora = lora_bytes(question, parallelism, serving, *bound)
+    draft = draft_bytes(question, parallelism, serving) if bound[1] == len(shape.layers) else 0
+    weights += lora + draft
     rule = matching(engine.activation, question, parallelism)
     graphs = matching(engine.graphs, question, parallelism)
     end = bound[1] == len(shape.layers)
@@ -135,7 +139,7 @@ def _terms(
         growth.spread_bytes,
         context.spread_bytes if engine.memory_basis == "free" else 0,
         graphs.spread_bytes if graphs and charged and captured else 0,
-        WEIGHT_SPREAD * (weights + lora),
+        WEIGHT_SPREAD * weights,
     )
     return Terms(
         first=bound[0],
@@ -143,7 +147,7 @@ def _terms(
         total=question.pool.gpu_memory_bytes,
         context=context.bytes,
         budget=budget_bytes(question, parallelism, serving),
-        weights=weights + lora,
+        weights=weights,
         activation=peak,
         non_torch=growth.bytes,
         graphs=captured,
@@ -152,4 +156,5 @@ def _terms(
         uncertainty=int(spread),
         activation_charged=engine.activation_charged,
         lora=lora,
+        draft=draft,
     )

@@ -84,7 +84,8 @@ def checkpoint_bytes(question: Question) -> int:
     """Bytes to download and read: what the files are known to hold, else what the shape says."""
     shape = question.shape
     held = question.checkpoint_bytes or file_bytes(shape) + draft_bytes(shape)
-    return held + question.unloaded_bytes
+    draft = question.extras.draft
+    return held + question.unloaded_bytes + (draft.file_bytes if draft else 0)
 
 
 def file_bytes(shape: ModelShape) -> int:
@@ -172,7 +173,7 @@ def _in_files(pairs: Stored, itemsize: int) -> int:
     return sum(sum(part_bytes(pair, Split(padding=1), itemsize)) for pair in stored)
 
 
-def _on_gpu(pairs: Stored, by: Split, itemsize: int) -> int:
+def on_gpu(pairs: Stored, by: Split, itemsize: int) -> int:
     """Bytes of the parameters that an engine makes of these tensors, as its allocator counts."""
     sizes: dict[tuple[str, int], int] = defaultdict(int)
     for pair in pairs:
@@ -228,15 +229,15 @@ def weights_bytes(
     kinds, order, first, last = stored_layers(shape, layout(shape, quantization))
     by = split(parallelism, experts_span_data=experts_span_data)
     itemsize = loaded_itemsize(shape.dtype, dtype)
-    sizes = [_on_gpu(kind, by, itemsize) for kind in kinds]
+    sizes = [on_gpu(kind, by, itemsize) for kind in kinds]
     stages, start = [], 0
     for count in stage_sizes(len(order), parallelism.pipeline):
         stages.append(sum(sizes[kind] for kind in order[start : start + count]))
         start += count
-    stages[0] += _on_gpu(first, by, itemsize)
-    stages[-1] += _on_gpu(last, by, itemsize)
+    stages[0] += on_gpu(first, by, itemsize)
+    stages[-1] += on_gpu(last, by, itemsize)
     if parallelism.pipeline > 1 and shape.tie_word_embeddings and shape.lm_head:
-        stages[-1] += _on_gpu(first[:1], by, itemsize)
+        stages[-1] += on_gpu(first[:1], by, itemsize)
     scale = files_factor(shape, total_bytes)
     return tuple(round(stage * scale) + rope_bytes(shape) for stage in stages)
 

@@ -1,16 +1,27 @@
 """Flags for what a service asks of an engine beside the model."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from krm_fn.catalog import models
 from krm_fn.engines import ENGINES, sglang_extras, versions, vllm_extras
 from krm_fn.engines.argv import argv_faults
-from krm_fn.planner.extras import NO_EXTRAS, Extras, Lora, LoraRules, Offload
+from krm_fn.planner.extras import NO_EXTRAS, Draft, DraftRules, Extras, Lora, LoraRules, Offload
 from krm_fn.units import GIB
 
 ARGS = {"vllm": vllm_extras.args, "sglang": sglang_extras.args}
 IMAGES = Extras(limits=(("image", 4), ("video", 0)))
+
+MTP = Extras(draft=Draft(method="mtp", tokens=2, layers=1, rules=DraftRules()))
+DRAFT = Extras(draft=Draft(method="draft", tokens=3, model="org/small", rules=DraftRules()))
+NGRAM = Extras(draft=Draft(method="ngram", tokens=4, rules=DraftRules()))
+
+
+def spoken(**config):
+    return f"--speculative-config={json.dumps(config)}"
+
 
 SQL = Extras(lora=Lora(max_loras=2, max_rank=32, adapters=(("sql", "org/sql"),)))
 
@@ -52,6 +63,54 @@ def test_nothing_is_said_where_nothing_is_asked_for(engine):
                 "sql=org/sql",
             ),
         ),
+        (
+            "vllm",
+            MTP,
+            ('--speculative-config={"method": "mtp", "num_speculative_tokens": 2}',),
+        ),
+        (
+            "vllm",
+            DRAFT,
+            (spoken(method="draft_model", model="org/small", num_speculative_tokens=3),),
+        ),
+        (
+            "vllm",
+            NGRAM,
+            (
+                spoken(
+                    method="ngram",
+                    prompt_lookup_min=2,
+                    prompt_lookup_max=5,
+                    num_speculative_tokens=4,
+                ),
+            ),
+        ),
+        (
+            "sglang",
+            MTP,
+            (
+                "--speculative-algorithm=EAGLE",
+                "--speculative-num-steps=2",
+                "--speculative-eagle-topk=1",
+                "--speculative-num-draft-tokens=3",
+            ),
+        ),
+        (
+            "sglang",
+            DRAFT,
+            (
+                "--speculative-algorithm=STANDALONE",
+                "--speculative-draft-model-path=org/small",
+                "--speculative-num-steps=3",
+                "--speculative-eagle-topk=1",
+                "--speculative-num-draft-tokens=4",
+            ),
+        ),
+        (
+            "sglang",
+            NGRAM,
+            ("--speculative-algorithm=NGRAM", "--speculative-num-draft-tokens=5"),
+        ),
         ("sglang", Extras(prefix_caching=True), ()),
         ("sglang", Extras(prefix_caching=False), ("--disable-radix-cache",)),
         ("sglang", Extras(text_only=True), ("--language-model-only",)),
@@ -67,7 +126,7 @@ def test_each_engine_has_its_own_words(engine, extras, args):
 
 @pytest.mark.parametrize("engine", ARGS)
 def test_the_newest_version_takes_all_of_them(engine):
-    asked = (Extras(prefix_caching=False, text_only=True), IMAGES, SQL)
+    asked = (Extras(prefix_caching=False, text_only=True), IMAGES, SQL, MTP, DRAFT, NGRAM)
     newest = versions.newest(engine)
     found = [argv_faults(engine, newest, ARGS[engine](each), "args") for each in asked]
 
@@ -129,3 +188,24 @@ def test_sglang_versions_take_both_flags(version):
 def test_vllm_keeps_it_in_dev_shm_from_0_27_on(version, vendor, shared):
     """SharedOffloadRegion, on CUDA only; else memory of the workers."""
     assert ENGINES["vllm"].offload(version, vendor).shared is shared
+
+
+@pytest.mark.parametrize("engine", ARGS)
+@pytest.mark.parametrize("method", ["mtp", "eagle3", "draft", "ngram"])
+def test_versions_that_draft_take_the_flags(engine, method):
+    """Of every listed version that drafts by a method for DeepSeek V3, or for Llama."""
+    card = models.model_card(
+        "deepseek-ai/DeepSeek-V3" if method == "mtp" else "meta-llama/Llama-3.1-8B-Instruct"
+    )
+    drafted = [
+        version
+        for version in versions.known_versions(engine)
+        if ENGINES[engine].draft(version, method, card.shape)
+    ]
+    model = None if method in ("mtp", "ngram") else "org/small"
+    extras = Extras(draft=Draft(method=method, tokens=1, model=model, rules=DraftRules()))
+
+    assert drafted
+    assert [argv_faults(engine, v, ARGS[engine](extras), "args") for v in drafted] == [()] * len(
+        drafted
+    )

@@ -22,10 +22,13 @@ from memory_cases import (
 from krm_fn.catalog import models
 from krm_fn.catalog.architecture import model_shape
 from krm_fn.engines import ENGINES
+from krm_fn.function.draft_facts import as_llama
 from krm_fn.planner.adapters import WHOLE, adapter_bytes, host_bytes, lora_bytes, slot_width
 from krm_fn.planner.cache_spec import CacheSpec
 from krm_fn.planner.cache_tokens import Batch, concurrency, token_pool, window_cap
-from krm_fn.planner.extras import Extras, Lora, LoraRules, Offload, adapted
+from krm_fn.planner.drafts import draft_bytes
+from krm_fn.planner.extras import Draft, Extras, Lora, LoraRules, Offload, adapted
+from krm_fn.planner.kv_cache import bytes_per_token
 from krm_fn.planner.loading import loaded
 from krm_fn.planner.memory import memory_budget
 from krm_fn.planner.memory_pool import held
@@ -275,3 +278,159 @@ def test_a_connector_made_windows_count_in_full(version, same):
 
     assert (plain.max_concurrency == with_it.max_concurrency) is same
     assert with_it.max_concurrency <= plain.max_concurrency
+
+
+MIMO = dense("MiMo", 256, 512, 2, 4, 2, 1024, 512, head_dim=64, num_nextn_predict_layers=1)
+EAGLE3_8B = dense(
+    "LlamaForCausalLMEagle3", 4096, 14336, 1, 32, 8, 128256, 2048, draft_vocab_size=32000
+)
+TINY_EAGLE3 = TINY | {"num_hidden_layers": 1, "draft_vocab_size": 512}
+TINY_DRAFT = dense("Llama", 128, 256, 3, 2, 1, 1024, 512, head_dim=64)
+QWEN3_NEXT = models.model_card("Qwen/Qwen3-Next-80B-A3B-Instruct").config
+LLAMA_1B = models.model_card("meta-llama/Llama-3.2-1B-Instruct").config
+
+
+def drafting(config, method, engine="vllm", version="0.33.0", tokens=3, small=None):
+    shape = model_shape(config)
+    rules = ENGINES[engine].draft(version, method, shape)
+    read = as_llama(small) if method == "eagle3" else small
+    draft = Draft(
+        method=method,
+        tokens=tokens,
+        layers=(shape.mtp_layers or rules.layers) if method == "mtp" else 0,
+        shape=model_shape(read) if small else None,
+        rules=rules,
+    )
+    return asking(config, engine, version, draft=draft)
+
+
+def cell(asked, layout):
+    return bytes_per_token(held(asked, layout, serving()).specs)
+
+
+def test_a_draft_layer_is_the_last_one_again_with_a_projection():
+    """Q and o 256 x 256, k and v 128 x 256, gate, up and down 256 x 512, biases 512, norms 2 + 3 of
+    256, projection 512 x 256; 16 bit.
+    """
+    layer = 2 * 256 * 256 + 2 * 128 * 256 + 3 * 256 * 512 + 5 * 256 + 512 * 256
+    biases = 512 if model_shape(MIMO).layers[-1].mixer.qkv_bias else 0
+    asked = drafting(MIMO, "mtp")
+
+    assert draft_bytes(asked, tp(1), serving()) == 2 * (layer + biases)
+
+
+def test_the_draft_layer_of_deepseek_r1_is_as_large_as_published():
+    """11.5 billion parameters without the embedding and head that it shares (README of
+    DeepSeek-V3); here in 16 bit.
+    """
+    size = draft_bytes(drafting(DEEPSEEK_R1, "mtp"), tp(1), serving())
+
+    assert size == pytest.approx(2 * 11.5e9, rel=0.02)
+
+
+def test_a_draft_layer_keeps_a_cache_like_the_last_one():
+    """62 x 576 x 2 B for DeepSeek R1, on both engines."""
+    for engine, version in (("vllm", "0.33.0"), ("sglang", "0.5.23")):
+        assert cell(drafting(DEEPSEEK_R1, "mtp", engine, version), tp(8)) == 62 * 576 * 2
+
+
+def test_older_vllm_keeps_the_head_of_a_draft_layer():
+    """129,280 tokens x 7168 x 2 B over 8 GPUs; shared from 0.16 on."""
+    old, new = (
+        draft_bytes(drafting(DEEPSEEK_R1, "mtp", version=version), tp(8), serving())
+        for version in ("0.15.1", "0.16.0")
+    )
+
+    assert old - new == 129_280 // 8 * 7168 * 2
+
+
+def test_a_head_of_eagle_3_is_as_large_as_its_files():
+    """EAGLE3-LLaMA3.1-Instruct-8B, 850 MB: qkv 8192 x 6144, o 4096 x 4096, MLP 3 x 4096 x 14,336,
+    three states joined 12,288 x 4096, head 32,000 x 4096, four norms; the embedding is the model's.
+    """
+    asked = drafting(LLAMA_3_8B, "eagle3", small=EAGLE3_8B)
+    matrices = 8192 * 6144 + 4096 * 4096 + 3 * 4096 * 14336 + 12288 * 4096 + 32000 * 4096
+
+    assert draft_bytes(asked, tp(1), serving()) == 2 * (matrices + 4 * 4096)
+    assert cell(asked, tp(1)) == 33 * 4096
+
+
+def test_a_draft_model_is_loaded_whole_beside_the_model():
+    """Llama 3.2 1B: 1,235,814,400 parameters in 16 bit, its rotary table 131,072 x 64 x 2 B, the
+    embedding in whole 2 MiB blocks; 16 layers of 8 heads x 128 x 2 B.
+    """
+    asked = drafting(LLAMA_3_8B, "draft", small=LLAMA_1B)
+    size = draft_bytes(asked, tp(1), serving())
+
+    assert 0 <= size - 2 * 1_235_814_400 - 131_072 * 64 * 2 < 2 * 2**20
+    assert cell(asked, tp(1)) == 32 * 4096 + 16 * 2048
+
+
+def test_sglang_gives_a_draft_the_cells_of_the_model():
+    """Cell x (1 + 16 / 32)."""
+    asked = drafting(LLAMA_3_8B, "draft", "sglang", "0.5.23", small=LLAMA_1B)
+
+    assert cell(asked, tp(1)) == 48 * 4096
+
+
+@pytest.mark.parametrize(
+    ("method", "small", "page"),
+    [("eagle3", TINY_EAGLE3, 3 * 65_536), ("draft", TINY_DRAFT, 229_376)],
+)
+def test_the_pages_with_a_draft_are_vllms_own(method, small, page):
+    """A running vLLM 0.32 on a CPU (blocks of 128 tokens): one group of 3 layers of 65,536 B with a
+    head of EAGLE 3; one of 229,376 B with three layers of one head beside two of two.
+    """
+    blocks = held(drafting(TINY, method, version="0.32.0", small=small), tp(1), serving()).blocks
+
+    assert len(blocks.groups) == 1
+    assert blocks.block_bytes(0, 2) * 128 // blocks.block_size == page
+
+
+def test_states_are_kept_for_each_drafted_token():
+    """Qwen3-Next with 2 drafted tokens: 3 groups of states x 2 more; convolution of 8,192 channels
+    over 4 GPUs, 2 positions more in 16 bit.
+    """
+    plain, drafts = asking(QWEN3_NEXT), drafting(QWEN3_NEXT, "mtp", tokens=2)
+    layouts = [held(asked, tp(4), serving()) for asked in (plain, drafts)]
+    states = [next(s for x in found.specs for s in x if s.kind == "state") for found in layouts]
+    blocks = [
+        sum(x.blocks.group_blocks(g, 8192) for g in x.blocks.groups if g.spec.kind == "state")
+        for x in layouts
+    ]
+
+    assert states[1].state_bytes - states[0].state_bytes == 8192 // 4 * 2 * 2
+    assert blocks[1] - blocks[0] == 3 * 2
+
+
+def test_graphs_are_captured_for_all_tokens_of_a_request():
+    """2 x 32 sequences x (1 + 3) tokens from vLLM 0.14 on."""
+    settings = serving(seqs=32)
+    sizes = {
+        version: memory_budget(
+            drafting(LLAMA_3_8B, "ngram", version=version), tp(1), settings
+        ).cuda_graph_bytes
+        / memory_budget(asking(LLAMA_3_8B, version=version), tp(1), settings).cuda_graph_bytes
+        for version in ("0.13.0", "0.14.0", "0.33.0")
+    }
+
+    assert sizes == {
+        "0.13.0": 1,
+        "0.14.0": pytest.approx(4, rel=1e-6),
+        "0.33.0": pytest.approx(4, rel=1e-6),
+    }
+
+
+@given(method=st.sampled_from(("mtp", "eagle3", "draft")), size=st.sampled_from((1, 2)))
+def test_a_draft_never_leaves_more_tokens(method, size):
+    target = MIMO if method == "mtp" else LLAMA_3_8B
+    small = {"mtp": None, "eagle3": EAGLE3_8B, "draft": LLAMA_1B}[method]
+    found = [
+        memory_budget(asked, tp(size), serving(seqs=64))
+        for asked in (asking(target), drafting(target, method, small=small))
+    ]
+    lines = memory_terms(drafting(target, method, small=small), tp(size), serving(seqs=64))
+    parts = [line.amount for line in lines if line.field.startswith("weights_bytes.")]
+
+    assert found[0].kv_cache_tokens > found[1].kv_cache_tokens
+    assert sum(parts) == found[1].weights_bytes
