@@ -146,7 +146,8 @@ def _because(plan: Plan, field: str) -> str:
 
 def alternative_line(change: Mapping[str, Any], because: str, gpus: int) -> str:
     """`spec.serving.kvCacheDtype: fp8` — one line that can be pasted."""
-    pasted = ", ".join(f"spec.{path}: {value}" for path, value in change.items())
+    shown = {path: "null" if value is None else value for path, value in change.items()}
+    pasted = ", ".join(f"spec.{path}: {value}" for path, value in shown.items())
     return f"{pasted} ({because}; {_counted(gpus, 'GPU')})"
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from krm_fn.catalog.rows import Gpu
 from krm_fn.planner.capacity import plans
-from krm_fn.planner.changes import Change, Groups, groups_of
+from krm_fn.planner.change import Change
+from krm_fn.planner.changes import Groups, groups_of
 from krm_fn.planner.plan import Alternative, Plan, Question
 
 MOST, FEW = 5, 3

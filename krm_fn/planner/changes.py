@@ -5,12 +5,14 @@ First what costs accuracy or comfort a little, then what costs GPUs, then what g
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from krm_fn.catalog.rows import Gpu
 from krm_fn.planner import layouts, memory
 from krm_fn.planner.candidates import Candidate, candidates
+from krm_fn.planner.change import Change
+from krm_fn.planner.extra_changes import extra_changes
 from krm_fn.planner.load import UTILISATION, objective_values
 from krm_fn.planner.plan import Interconnect, Parallelism, PoolShape, Question
 from krm_fn.planner.refusals import FIELDS
@@ -20,15 +22,6 @@ from krm_fn.units import gib
 FP8_KV_SINCE = (8, 9)
 FP8_WEIGHTS_SINCE = (8, 0)
 """vLLM runs fp8 weights on 8.0 and newer, below 8.9 as weight-only Marlin (fp8.py, 0.33)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A change of the functionConfig and of the question that it means."""
-
-    paths: dict[str, Any]
-    apply: Callable[[Question], Question]
-    because: str
 
 
 Groups = dict[str, tuple[Change, ...]]
@@ -41,6 +34,7 @@ def groups_of(questions: Sequence[Question], gpus: tuple[Gpu, ...]) -> Groups:
         "layout": tuple(_layout_changes(question)),
         "replicas": tuple(_replica_changes(questions)),
         "cache": tuple(_cache_changes(question)),
+        "extras": tuple(extra_changes(question)),
         "context": tuple(_context_changes(questions)),
         "quantization": tuple(_quantization_changes(question)),
         "pool": tuple(_pool_changes(question)),

@@ -130,6 +130,12 @@ class Extras:
 NO_EXTRAS = Extras()
 
 
+def undrafted(engine: EngineLimits) -> EngineLimits:
+    """The rules of an engine that no longer drafts."""
+    graphs = tuple(replace(row, queries=1) for row in engine.graphs)
+    return replace(engine, cache=replace(engine.cache, draft_tokens=0), graphs=graphs)
+
+
 def adapted(engine: EngineLimits, extras: Extras) -> EngineLimits:
     """The rules of an engine that is asked for these extras.
 

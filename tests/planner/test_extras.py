@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_cases import (
     DEEPSEEK_R1,
@@ -21,9 +21,11 @@ from memory_cases import (
 
 from krm_fn.catalog import models
 from krm_fn.catalog.architecture import model_shape
+from krm_fn.catalog.gpus import gpu
 from krm_fn.engines import ENGINES
 from krm_fn.function.draft_facts import as_llama
 from krm_fn.planner.adapters import WHOLE, adapter_bytes, host_bytes, lora_bytes, slot_width
+from krm_fn.planner.alternatives import alternatives
 from krm_fn.planner.cache_spec import CacheSpec
 from krm_fn.planner.cache_tokens import Batch, concurrency, token_pool, window_cap
 from krm_fn.planner.drafts import draft_bytes
@@ -256,6 +258,7 @@ def test_each_worker_holds_every_adapter_whole():
     assert host_bytes(asked, tp(4), serving()) == 12 * one
 
 
+@settings(deadline=None, max_examples=20)
 @given(rank=st.sampled_from((8, 16, 64)), slots=st.integers(1, 8), size=st.sampled_from((1, 2, 4)))
 def test_more_slots_never_leave_more_cache(rank, slots, size):
     for engine, version in (("vllm", "0.33.0"), ("sglang", "0.5.23")):
@@ -421,6 +424,7 @@ def test_graphs_are_captured_for_all_tokens_of_a_request():
     }
 
 
+@settings(deadline=None, max_examples=12)
 @given(method=st.sampled_from(("mtp", "eagle3", "draft")), size=st.sampled_from((1, 2)))
 def test_a_draft_never_leaves_more_tokens(method, size):
     target = MIMO if method == "mtp" else LLAMA_3_8B
@@ -434,3 +438,25 @@ def test_a_draft_never_leaves_more_tokens(method, size):
 
     assert found[0].kv_cache_tokens > found[1].kv_cache_tokens
     assert sum(parts) == found[1].weights_bytes
+
+
+def test_fewer_slots_and_no_drafts_are_ways_out():
+    """On 24 GB neither 64 slots of rank 64 fit beside Llama 3 8B nor another 8B that drafts."""
+    asked = (
+        with_adapters(LLAMA_3_8B, version="0.33.0", slots=64, rank=64),
+        drafting(LLAMA_3_8B, "draft", small=LLAMA_3_8B),
+    )
+    found = [
+        way.change
+        for each in asked
+        for way in alternatives([replace(each, pool=small_pool(each.pool))], ())
+    ]
+
+    assert {"serving.lora.maxLoras": 1} in found
+    assert {"serving.speculative": None} in found
+
+
+def small_pool(pool):
+    board = gpu("NVIDIA-L4")
+    total = board.memory_bytes
+    return replace(pool, gpu=board, gpu_memory_bytes=total, gpus_per_node=1, share=1)
