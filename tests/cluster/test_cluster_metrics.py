@@ -61,6 +61,10 @@ def targets(kube: Kube) -> dict[str, float]:
     return {each["metric"]["name"]: number(each["target"]["averageValue"]) for each in pods}
 
 
+def more_than_one_holds(kube: Kube) -> bool:
+    return sum(gauge(kube, "vllm_num_requests_running")) > SLOTS
+
+
 def hurried(kube: Kube) -> None:
     """The waits of the autoscaler, and only those, cut for the test."""
     step = {"policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}]}
@@ -86,13 +90,13 @@ def test_the_autoscaler_follows_the_gauges_of_the_plan(served):
     wanted = ceil(USERS / targets(served)["vllm_num_requests_running"])
     users = asking(served, "client", "load", URL, MODEL, "200", str(USERS), "90")
     up = eventually(lambda: replicas(served) >= wanted and replicas(served), 100, every=3)
-    running = eventually(lambda: gauge(served, "vllm_num_requests_running"), 10)
+    running = eventually(lambda: more_than_one_holds(served), 30, saying="scraped new pods")
     conditions = served.json("get", f"hpa/{NAME}")["status"]["conditions"]
     found = answer(users, 240)
     eventually(lambda: replicas(served) == 1, 180, every=3, saying="one replica again")
 
     assert up >= wanted > 1
-    assert sum(running) > SLOTS
+    assert running
     assert {c["type"]: c["status"] for c in conditions}["ScalingActive"] == "True"
     assert (found["lost"], found["served"] > USERS) == (0, True), found["faults"]
 
