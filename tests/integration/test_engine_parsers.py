@@ -14,9 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from krm_fn.catalog import models
+from krm_fn.engines import ENGINES, sglang_extras, vllm_extras
 from krm_fn.engines.argv import argv_faults
-from krm_fn.engines.versions import choices, flag_table, is_listed
+from krm_fn.engines.versions import choices, flag_table, has_flag, is_listed
 from krm_fn.engines.words import flags_of, kind
+from krm_fn.planner.extras import Draft, DraftRules, Extras, Lora, Offload
+from krm_fn.units import GIB
 
 SHARED = Path(os.environ.get("KRM_FN_SHARED", Path(__file__).parents[3] / "shared"))
 TOOL = SHARED / "tools/engine/check_argv.py"
@@ -141,3 +145,42 @@ def test_flags_that_came_and_went(engine, version):
 def errors(engine, version, argv):
     found = argv_faults(engine, version, argv, "args")
     return [fault.message for fault in found if fault.severity == "error"]
+
+
+EXTRA_ARGS = {"vllm": vllm_extras.args, "sglang": sglang_extras.args}
+LLAMA = models.model_card("meta-llama/Llama-3.1-8B-Instruct").shape
+DEEPSEEK = models.model_card("deepseek-ai/DeepSeek-V3").shape
+
+
+def extras_of(engine, version):
+    """Everything that a version can be asked for beside the model."""
+    able = ENGINES[engine]
+    asked = [Extras(prefix_caching=True), Extras(prefix_caching=False)]
+    asked.append(Extras(lora=Lora(max_loras=2, max_rank=32, adapters=(("sql", "org/sql"),))))
+    for field, extras in (
+        ("multimodal.textOnly", Extras(text_only=True)),
+        ("multimodal.limits", Extras(limits=(("image", 4), ("video", 0)))),
+        (
+            "kvOffload",
+            Extras(offload=Offload(size_bytes=64 * GIB, rules=able.offload(version, "nvidia"))),
+        ),
+    ):
+        asked += [extras] if has_flag(engine, version, able.needs[field]) else []
+    for method, shape, model in (
+        ("mtp", DEEPSEEK, None),
+        ("eagle3", LLAMA, "org/head"),
+        ("draft", LLAMA, "org/small"),
+        ("ngram", LLAMA, None),
+    ):
+        draft = Draft(method=method, tokens=1, model=model, rules=DraftRules())
+        asked += [Extras(draft=draft)] if able.draft(version, method, shape) else []
+    return asked
+
+
+@each_version
+def test_what_is_asked_for_beside_the_model_is_accepted(engine, version):
+    """Flags of adapters, drafts, encoders, prefixes and an offloaded cache."""
+    argvs = [[*MODEL[engine], *EXTRA_ARGS[engine](each)] for each in extras_of(engine, version)]
+    given = zip(argvs, answers(engine, version, argvs), strict=True)
+
+    assert [(argv, answer.get("error")) for argv, answer in given if not answer["accepted"]] == []
