@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from krm_fn.api.fields import (
     ADAPTER_ID,
     ADAPTER_NAME,
+    COMMIT,
     Fraction,
     Positive,
     Ref,
@@ -64,6 +65,7 @@ class DraftModel(Spec):
     """The model that drafts: its id on the Hub or /path in the container, and its config.json."""
 
     id: Annotated[str, Field(min_length=1)]
+    revision: Annotated[str, Field(pattern=COMMIT)] | None = None
     config: dict[str, Any] | None = None
     card_ref: Ref | None = None
 

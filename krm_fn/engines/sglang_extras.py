@@ -119,8 +119,12 @@ def draft_rules(version: str, method: Method, shape: ModelShape) -> DraftRules |
 
 
 def draft_args(draft: Draft) -> tuple[str, ...]:
-    """A chain of drafts: top-k 1, one token more is verified than is drafted."""
-    path = (f"--speculative-draft-model-path={draft.model}",) if draft.model else ()
+    """A chain of drafts: top-k 1, one token more is verified than is drafted. Draft layers are
+    taken from the model's own revision (speculative_hook.py, 0.5.23).
+    """
+    path = [f"--speculative-draft-model-path={draft.model}"] if draft.model else []
+    if draft.model and draft.revision:
+        path.append(f"--speculative-draft-model-revision={draft.revision}")
     chain = (f"--speculative-num-steps={draft.tokens}", "--speculative-eagle-topk=1")
     return (
         f"--speculative-algorithm={ALGORITHMS[draft.method]}",

@@ -160,10 +160,14 @@ def draft_rules(version: str, method: Method, shape: ModelShape) -> DraftRules |
 
 
 def draft_args(draft: Draft) -> tuple[str, ...]:
-    """One JSON value, as all versions take it."""
+    """One JSON value, as all versions take it. Without a revision the newest is loaded, also of
+    draft layers of a model whose own revision is pinned (config/speculative.py, 0.11-0.33).
+    """
     config: dict[str, Any] = {"method": METHODS.get(draft.method, draft.method)}
     if draft.model:
         config["model"] = draft.model
+    if draft.revision:
+        config["revision"] = draft.revision
     if draft.method == "ngram":
         config |= {"prompt_lookup_min": 2, "prompt_lookup_max": 5}
     config["num_speculative_tokens"] = draft.tokens

@@ -148,10 +148,22 @@ def launch_results(facts: Facts) -> Iterator[Result]:
             "`kubectl describe node` prints as allocatable",
             "spec.gpuPool.node",
         )
-    if facts.service.spec.serving.speculative:
-        yield info(UNCOUNTED, "spec.serving.speculative")
+    yield from _draft_results(facts)
     if facts.pool.spot:
         yield warning(
             "a spot node gives its pods some 25 seconds: answers that take longer are cut",
             "spec.gpuPool.spot",
+        )
+
+
+def _draft_results(facts: Facts) -> Iterator[Result]:
+    stated, at = facts.service.spec.serving.speculative, "spec.serving.speculative"
+    if stated is None:
+        return
+    yield info(UNCOUNTED, at)
+    if stated.model and not stated.model.id.startswith("/") and not stated.model.revision:
+        yield warning(
+            "is not stated: a later push to the repository changes which draft a restarted pod "
+            "loads",
+            f"{at}.model.revision",
         )

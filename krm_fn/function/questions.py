@@ -86,12 +86,15 @@ def _draft(facts: Facts, variant: VariantFacts) -> Draft | None:
     shape = facts.card.shape
     rules = engine.draft(variant.version, stated.method, shape) or DraftRules()
     layers = (shape.mtp_layers or rules.layers) if stated.method == "mtp" else 0
+    model = facts.service.spec.model
+    own = None if model.uri != "hub" or model.id.startswith("/") else facts.card.revision
     return Draft(
         method=stated.method,
         tokens=stated.tokens or layers or USUAL_DRAFTS,
         layers=layers,
         shape=facts.draft,
         model=stated.model.id if stated.model else None,
+        revision=stated.model.revision if stated.model else own if layers else None,
         file_bytes=file_bytes(facts.draft) if facts.draft else 0,
         rules=rules,
     )

@@ -23,7 +23,10 @@ DOWNLOAD = (
     "hub.snapshot_download(sys.argv[1], revision=sys.argv[2] or None)"
 )
 """Both engines' images have huggingface_hub; the name of its command changed over versions."""
-DOWNLOADS = DOWNLOAD + "; [hub.snapshot_download(each) for each in sys.argv[3:]]"
+DOWNLOADS = DOWNLOAD + (
+    "; [hub.snapshot_download(name, revision=at or None) "
+    "for name, _, at in (each.partition('@') for each in sys.argv[3:])]"
+)
 
 
 def downloads(service: LLMService) -> bool:
@@ -112,11 +115,11 @@ def is_prefetched(service: LLMService, plan: Plan) -> bool:
 
 
 def hub_extras(facts: Facts) -> tuple[str, ...]:
-    """Ids of adapters and drafts that come from the Hub; offline engines need them in the cache."""
+    """Adapters and drafts of the Hub, `id` or `id@revision`; offline engines need them cached."""
     serving = facts.service.spec.serving
     drafting = serving.speculative.model if serving.speculative else None
     ids = [adapter.id for adapter in (serving.lora.adapters if serving.lora else ())]
-    ids += [drafting.id] if drafting else []
+    ids += ["@".join(filter(None, (drafting.id, drafting.revision)))] if drafting else []
     return tuple(dict.fromkeys(name for name in ids if not name.startswith("/")))
 
 

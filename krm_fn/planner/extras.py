@@ -103,7 +103,7 @@ class DraftRules:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
     """`tokens` are drafted at once; by the `layers` of MTP, or by a model of `shape` and its files
-    of `file_bytes`. `model` = its id or path.
+    of `file_bytes`. `model` = its id or path, `revision` that of its files, or of the model's own.
     """
 
     method: Method
@@ -111,6 +111,7 @@ class Draft:
     layers: int = 0
     shape: ModelShape | None = None
     model: str | None = None
+    revision: str | None = None
     file_bytes: int = 0
     rules: DraftRules
 

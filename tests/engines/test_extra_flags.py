@@ -209,3 +209,13 @@ def test_versions_that_draft_take_the_flags(engine, method):
     assert [argv_faults(engine, v, ARGS[engine](extras), "args") for v in drafted] == [()] * len(
         drafted
     )
+
+
+def test_drafts_are_pinned():
+    """Draft layers of a pinned model too: vLLM would load those of the newest revision."""
+    layers = replace(MTP.draft, revision="a" * 40)
+    small = replace(DRAFT.draft, revision="b" * 40)
+
+    assert json.loads(vllm_extras.draft_args(layers)[0].partition("=")[2])["revision"] == "a" * 40
+    assert not any("revision" in arg for arg in sglang_extras.draft_args(layers))
+    assert f"--speculative-draft-model-revision={'b' * 40}" in sglang_extras.draft_args(small)
