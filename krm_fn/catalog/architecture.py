@@ -168,17 +168,25 @@ def _rope_dims(family: Family, layers: tuple[Layer, ...], config: Config) -> int
 def _rope_caches(
     family: Family, layers: tuple[Layer, ...], config: Config
 ) -> tuple[tuple[int, int], ...]:
-    """(positions, dimensions) of each distinct table; YaRN's covers the stretched context."""
+    """(positions, dimensions) of each distinct table; the first one is stretched if one is."""
     dims = _rope_dims(family, layers, config)
     if not dims:
         return ()
-    positions = config.number("max_position_embeddings", 0)
-    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    plain = config.number("max_position_embeddings", 0)
+    stated = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    stretched = _positions(plain, stated.get("full_attention", stated))
+    first, *others = family.ropes if isinstance(family.ropes, tuple) else family.ropes(config)
+    return ((stretched, first * dims), *((plain, width * dims) for width in others))
+
+
+def _positions(plain: int, scaling: Json) -> int:
+    """Positions of a table: YaRN's are the original context times its factor, linear ones the
+    context times theirs.
+
+    vllm/model_executor/layers/rotary_embedding (0.32).
+    """
+    kind = str(scaling.get("rope_type", scaling.get("type", "")))
+    factor = scaling.get("factor") or 1
     original = scaling.get("original_max_position_embeddings")
-    if original and scaling.get("factor") and _kind_of(scaling) == "yarn":
-        positions = max(positions, int(original * scaling["factor"]))
-    return ((positions, dims),) * family.ropes
-
-
-def _kind_of(scaling: Json) -> str:
-    return str(scaling.get("rope_type", scaling.get("type", "")))
+    stretched = {"yarn": original or plain, "linear": plain}
+    return int(stretched[kind] * factor) if kind in stretched else plain

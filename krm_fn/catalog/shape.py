@@ -110,6 +110,7 @@ class Moe:
     """Routed experts, and shared ones of `shared_intermediate_size` in total.
 
     `dense_intermediate_size`: a dense block beside the experts in the same layer (0 = none).
+    `router_float32`: engines keep the router in 32 bits, whatever the files hold.
     """
 
     num_experts: int
@@ -118,6 +119,7 @@ class Moe:
     shared_intermediate_size: int = 0
     shared_gate: bool = False
     router_bias: bool = False
+    router_float32: bool = False
     gated: bool = True
     bias: bool = False
     dense_intermediate_size: int = 0

@@ -45,6 +45,7 @@ BLOCKS = (
 
 _OLDEST = CacheRules(
     pool="blocks",
+    fixed_dtypes=("FalconForCausalLM",),  # models/falcon.py gives its layers no cache_config (0.32)
     printed="blocks",
     batches_in_flight=1,
     null_block=False,
@@ -154,6 +155,22 @@ BATCHES = (
     Since(since=(0, 8), value=_SMALL, source="vllm/engine/arg_utils.py, 0.8.5-0.33"),
 )
 
+_FILLED = "vllm/models/kimi_k3/nvidia/model.py:KimiMoE, 0.32; pull request 50928"
+EXPERT_WIDTHS = (
+    Since(since=(0, 27), value=("KimiLinear", 256), source=_FILLED),
+    Since(since=(0, 27), value=("KimiK3", 256), source=_FILLED),
+)
+
+_VIDEO = "vllm/model_executor/layers/rotary_embedding/mrope.py:MRotaryEmbedding, 0.32"
+_PRUNED = "qwen3_vl.py:mrope_positions_factor, 0.32: 1 without video pruning; pull request 44738: 4"
+ROTARY_FACTORS = (
+    Since(value=("Qwen2VL", 4), source=_VIDEO),
+    Since(value=("Qwen2_5_VL", 4), source=_VIDEO),
+    Since(until=(0, 32), value=("Qwen3VL", 4), source=_PRUNED),
+    Since(until=(0, 32), value=("Qwen3_5", 4), source=_PRUNED),
+)
+"""M-RoPE counts the seconds of a video; its tables are longer than the text's."""
+
 KV_DTYPES = (
     Since(value="auto"),
     Since(since=(0, 11), value="bfloat16"),
@@ -183,6 +200,9 @@ def limits(version: str) -> EngineLimits:
         block_size=16,
         kv_cache_dtypes=all_at(KV_DTYPES, release),
         experts_span_data=True,
+        expert_widths=all_at(EXPERT_WIDTHS, release),
+        rotary_factors=all_at(ROTARY_FACTORS, release),
+        whole_kv_heads=("GptOssForCausalLM",),  # models/gpt_oss.py:OAIAttention (0.32)
         cache=replace(cache, blocks=all_at(BLOCKS, release)),
         batches=all_at(BATCHES, release),
         activation=all_at(ACTIVATION, release),

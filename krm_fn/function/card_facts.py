@@ -89,8 +89,9 @@ def _card(
 
 def _with_known_layout(found: Found, name: str) -> Found:
     """A config without `quantization_config` gets that of the catalogue, if its checkpoint has one:
-    the files of an id are what they are.
+    the files of an id are what they are. So do the rotary tables of one without `rope_scaling`.
     """
+    found = _with_known_tables(found, name)
     card, row = found.value, models.model_card(name)
     if card is None or card.shape.quantization or row is None or not row.shape.quantization:
         return found
@@ -102,6 +103,18 @@ def _with_known_layout(found: Found, name: str) -> Found:
     )
     shape = replace(card.shape, quantization=row.shape.quantization)
     return Found(value=replace(card, shape=shape), results=(*found.results, told))
+
+
+def _with_known_tables(found: Found, name: str) -> Found:
+    card, row = found.value, models.model_card(name)
+    if card is None or row is None:
+        return found
+    text = card.config.get("text_config", card.config)
+    tables = row.shape.rope_caches
+    if "rope_scaling" in text or "rope_parameters" in text or tables == card.shape.rope_caches:
+        return found
+    shape = replace(card.shape, rope_caches=tables)
+    return replace(found, value=replace(card, shape=shape))
 
 
 def _not_understood(shape: ModelShape) -> Iterator[Result]:

@@ -85,13 +85,15 @@ def _mla_query(mixer: Mla, hidden: int, rows: int) -> Iterator[Tensor]:
 
 
 def _indexer(mixer: Mla, hidden: int) -> Iterator[Tensor]:
-    """DeepSeek V3.2's indexer, on every GPU: wq_b, wk, a LayerNorm of the key, head weights."""
+    """DeepSeek V3.2's indexer, on every GPU: wq_b, wk, a float32 LayerNorm of the key, head
+    weights.
+    """
     if not mixer.index_heads or not mixer.index_head_dim or mixer.index_shared:
         return
     heads, dim, name = mixer.index_heads, mixer.index_head_dim, "self_attn.indexer"
     yield linear("mla", f"{name}.wq_b", heads * dim, mixer.q_lora_rank or hidden, "replicated")
     yield linear("mla", f"{name}.wk", dim, hidden, "replicated")
-    yield vector("norm", f"{name}.k_norm", 2 * dim)
+    yield vector("norm", f"{name}.k_norm", 2 * dim, itemsize=4)
     yield Tensor(cls="mla", name=f"{name}.weights_proj", rows=heads, columns=hidden)
 
 

@@ -12,6 +12,7 @@ from krm_fn.planner.cache_spec import ELEMENT_BYTES, CacheSpec, Kind
 from krm_fn.planner.cache_states import state_spec
 from krm_fn.planner.limits import CacheRules, EngineLimits
 from krm_fn.planner.plan import Parallelism, Serving
+from krm_fn.planner.storage import loaded_itemsize
 
 __all__ = ["CacheSpec", "bytes_per_token", "cache_dtype", "cache_specs", "element_bytes"]
 
@@ -32,22 +33,30 @@ INDEX_SCALE_BYTES, INDEX_GROUP = 4, 128
 
 
 def element_bytes(dtype: str, shape: ModelShape, serving: Serving) -> float:
-    """Bytes of one cached element; `auto` = the dtype the model runs in."""
-    running = serving.dtype if serving.dtype != "auto" else shape.dtype
-    return ELEMENT_BYTES[running if dtype == "auto" else dtype]
+    """Bytes of one cached element; `auto` = the dtype the model runs in, 16 bits for a checkpoint
+    of 32 unless stated.
+    """
+    if dtype == "auto":
+        return float(loaded_itemsize(shape.dtype, serving.dtype))
+    return ELEMENT_BYTES[dtype]
 
 
 def cache_dtype(shape: ModelShape, serving: Serving, engine: EngineLimits) -> str:
     """The KV dtype in effect: stated, else what the checkpoint asks for, else the model's.
 
-    Sparse latent attention stores the engine's own fp8 layout where fp8 is asked for
-    (vllm/model_executor/models/config.py:DeepseekV32ForCausalLM, 0.33).
+    Sparse latent attention stores the engine's own fp8 layout where fp8 is asked for, compressed
+    entries (DeepSeek V4) always (vllm/model_executor/models/config.py:DeepseekV32ForCausalLM,
+    vllm/models/deepseek_v4/attention.py, 0.33).
     """
     stated = serving.kv_cache_dtype
+    if shape.architecture in engine.cache.fixed_dtypes:
+        return "auto"
     if stated == "auto" and shape.quantization and shape.quantization.kv_cache_dtype:
         stated = shape.quantization.kv_cache_dtype
-    sparse = any(isinstance(x.mixer, Mla) and x.mixer.index_heads for x in shape.layers)
-    if sparse and engine.sparse_kv_dtype and stated.startswith("fp8"):
+    latent = [x.mixer for x in shape.layers if isinstance(x.mixer, Mla)]
+    sparse = stated.startswith("fp8") and any(mixer.index_heads for mixer in latent)
+    packed = stated == "auto" and any(mixer.compress_ratio is not None for mixer in latent)
+    if engine.sparse_kv_dtype and (sparse or packed):
         return engine.sparse_kv_dtype
     return stated if stated in ELEMENT_BYTES or stated in LATENT_BYTES else "auto"
 

@@ -67,6 +67,7 @@ def conflicts(question: Question, layout: Parallelism) -> tuple[str, ...]:
         return tuple(_engine_conflicts(question, layout))
     found = [text for layer in _kinds(question) for text in _layer_conflicts(layer, shape, layout)]
     found += _engine_conflicts(question, layout)
+    found += _kv_head_conflicts(question, layout)
     if layout.pipeline > len(shape.layers):
         found.append(f"pipeline size {layout.pipeline} exceeds the {len(shape.layers)} layers")
     return tuple(dict.fromkeys(found))
@@ -98,9 +99,21 @@ def _attention_conflicts(attention: Attention, layout: Parallelism) -> Iterator[
         yield f"tensor size {shards} must divide the {kv} KV heads or be a multiple of them"
 
 
+def _kv_head_conflicts(question: Question, layout: Parallelism) -> Iterator[str]:
+    """Architectures whose KV heads an engine does not copy have one on every GPU at least."""
+    shape, shards = question.shape, layout.attention_tensor
+    heads = min((x.num_kv_heads for x in shape.attention_layers), default=shards)
+    if shape.architecture in question.engine.whole_kv_heads and shards > heads:
+        yield f"tensor size {shards} exceeds the {heads} KV heads, which are not copied"
+
+
 def _state_conflicts(state: StateSpace, layout: Parallelism) -> Iterator[str]:
-    """Groups of Mamba-2 are replicated when they do not divide; other kinds must divide."""
+    """Heads divide; the groups of Mamba-2 too, unless there is one, which every GPU then has
+    (vllm/model_executor/layers/mamba/mamba_mixer2.py, 0.32).
+    """
     yield from _divides(state.num_v_heads, layout.attention_tensor, f"{state.kind} heads")
+    if state.kind == "mamba2" and state.num_k_heads > 1:
+        yield from _divides(state.num_k_heads, layout.attention_tensor, "mamba2 groups")
     if state.kind in ("gdn", "kda", "lightning"):
         yield from _divides(state.num_k_heads, layout.attention_tensor, f"{state.kind} key heads")
 

@@ -137,7 +137,8 @@ class CacheRules:
     in full. `alike_factor`: layer counts of two kinds within it share the larger group size.
     `hybrid`: windows save memory at all. `state_mode`: states kept per request (with prefix caching
     2), one more for `checkpoint_kinds`; `state_dtypes` = (part of the architecture's name, dtype)
-    where the config has none. `state_align`, `latent_align` = token granularity of the block of a
+    where the config has none; `fixed_dtypes` = architectures whose layers pay no heed to the KV
+    dtype that is asked for. `state_align`, `latent_align` = token granularity of the block of a
     hybrid, for plain and latent attention. `latent` False: latent attention is stored as whole
     heads padded to 256 (before MLA kernels). `window_share`, `state_share`, `states_per_request`:
     how a pool of tokens is split; `by_requests`: by the batch limit instead, without prefix
@@ -158,6 +159,7 @@ class CacheRules:
     checkpoint_kinds: tuple[str, ...] = ()
     latent: bool = True
     state_dtypes: tuple[tuple[str, str], ...] = ()
+    fixed_dtypes: tuple[str, ...] = ()
     state_align: int = 16
     latent_align: int = 128
     window_share: float = 0.8
@@ -193,7 +195,10 @@ class EngineLimits:
     before the weights were loaded, and leaves graphs and activations outside (SGLang).
     `context` = memory used before the engine takes its baseline (CUDA context, communicators), not
     charged to a fraction of the total. `non_torch` = growth after it, charged. `text_only` = the
-    architectures whose encoder can be left out; None = every one.
+    architectures whose encoder can be left out; None = every one. `expert_widths` = (part of the
+    architecture's name, width up to which the shard of an expert is filled). `whole_kv_heads` =
+    architectures whose KV heads are not copied to more GPUs than heads. `rotary_factors` = (part of
+    the architecture's name, how many times its rotary table is longer than the context).
     """
 
     name: str
@@ -205,6 +210,9 @@ class EngineLimits:
     attention_data_parallel: bool = False
     pipeline_parallel: bool = True
     experts_span_data: bool = False
+    expert_widths: tuple[tuple[str, int], ...] = ()
+    whole_kv_heads: tuple[str, ...] = ()
+    rotary_factors: tuple[tuple[str, int], ...] = ()
     activation_charged: bool = True
     cache: CacheRules = field(default_factory=lambda: CacheRules(pool="blocks"))
     batches: tuple[Batch, ...] = ()
@@ -215,6 +223,16 @@ class EngineLimits:
     free_fraction: FreeFraction | None = None
     sparse_kv_dtype: str | None = None
     text_only: tuple[str, ...] | None = None
+
+
+def expert_width(engine: EngineLimits, architecture: str) -> int:
+    """The least width of the shard of an expert; 0 = as it comes."""
+    return next((width for name, width in engine.expert_widths if name in architecture), 0)
+
+
+def rotary_factor(engine: EngineLimits, architecture: str) -> int:
+    """How many times the rotary table is longer than the context of the model."""
+    return next((times for name, times in engine.rotary_factors if name in architecture), 1)
 
 
 def batch_limits(engine: EngineLimits, gpu: Gpu, memory_bytes: int) -> tuple[int | None, int]:

@@ -1,5 +1,6 @@
 """How layers and weights are dealt out over the stages of a pipeline."""
 
+from krm_fn.planner.limits import expert_width, rotary_factor
 from krm_fn.planner.plan import Parallelism, Question, Serving
 from krm_fn.planner.weights import stage_sizes, weights_bytes
 
@@ -22,4 +23,6 @@ def weights_by_stage(
         quantization=serving.quantization,
         dtype=None if serving.dtype == "auto" else serving.dtype,
         experts_span_data=question.engine.experts_span_data,
+        least_expert=expert_width(question.engine, question.shape.architecture),
+        rotary=rotary_factor(question.engine, question.shape.architecture),
     )

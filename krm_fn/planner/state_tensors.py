@@ -1,6 +1,7 @@
 """The tensors of state-space and linear-attention mixers."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from krm_fn.catalog.shape import StateSpace
 from krm_fn.planner.tensor import Tensor, linear, vector, with_bias
@@ -24,12 +25,14 @@ def gdn(mixer: StateSpace, hidden: int) -> Iterator[Tensor]:
 
 
 def kda(mixer: StateSpace, hidden: int) -> Iterator[Tensor]:
-    """Kimi delta attention: q, k, v with a convolution each, low-rank decay and gate."""
+    """Kimi delta attention: q, k, v with a float32 convolution each, low-rank decay and gate
+    (vllm/models/kimi_k3/nvidia/kda.py, 0.32).
+    """
     dim, heads, name = mixer.k_head_dim, mixer.num_k_heads, "self_attn"
     width = heads * dim
     for part in ("q_proj", "k_proj", "v_proj"):
         yield linear("state", f"{name}.{part}", width, hidden, "column")
-    yield vector("state", f"{name}.conv1d", 3 * width * mixer.conv_kernel, "column")
+    yield vector("state", f"{name}.conv1d", 3 * width * mixer.conv_kernel, "column", itemsize=4)
     yield linear("state", f"{name}.f_a_proj", dim, hidden, "replicated")
     yield linear("state", f"{name}.f_b_proj", width, dim, "column")
     yield linear("state", f"{name}.b_proj", heads, hidden, "column")
@@ -45,22 +48,30 @@ def kda(mixer: StateSpace, hidden: int) -> Iterator[Tensor]:
 
 
 def mamba2(mixer: StateSpace, hidden: int) -> Iterator[Tensor]:
-    """Mamba-2: in = 2 x inner + 2 x groups x state + heads; convolution over x, B, C; A, D, dt."""
+    """Mamba-2: in = 2 x inner + heads, and 2 x groups x state for B and C; a convolution over x, B
+    and C; A in float32, D, dt. B and C are on every GPU where there is one group
+    (vllm/model_executor/layers/mamba/mamba_mixer2.py, 0.32).
+    """
     inner, heads = mixer.num_v_heads * mixer.v_head_dim, mixer.num_v_heads
-    mixed = inner + 2 * mixer.num_k_heads * mixer.k_head_dim
-    name = "mixer"
-    into = linear("state", f"{name}.in_proj", inner + mixed + heads, hidden, "column")
-    yield from with_bias(into, mixer.proj_bias)
+    groups, name = mixer.num_k_heads, "mixer"
+    mixed = 2 * groups * mixer.k_head_dim
+    for rows, shard, ways in ((2 * inner + heads, "column", 0), (mixed, "kv_heads", groups)):
+        into = linear("state", f"{name}.in_proj", rows, hidden, shard, ways)  # type: ignore[arg-type]
+        yield from with_bias(into, mixer.proj_bias)
     taps = mixer.conv_kernel + (1 if mixer.conv_bias else 0)
-    yield vector("state", f"{name}.conv1d", mixed * taps, "column")
-    yield vector("state", f"{name}.A_log_D_dt_bias", 3 * heads, "column", itemsize=4)
+    yield vector("state", f"{name}.conv1d", inner * taps, "column")
+    yield replace(vector("state", f"{name}.conv1d", mixed * taps, "kv_heads"), heads=groups)
+    yield vector("state", f"{name}.A_log", heads, "column", itemsize=4)
+    yield vector("state", f"{name}.D_dt_bias", 2 * heads, "column")
     if mixer.gated_norm:
         yield vector("norm", f"{name}.norm", inner, "column")
     yield from with_bias(linear("state", f"{name}.out_proj", hidden, inner, "row"), mixer.proj_bias)
 
 
 def mamba1(mixer: StateSpace, hidden: int) -> Iterator[Tensor]:
-    """Mamba-1: in = 2 x inner; x -> dt rank + 2 x state; dt -> inner; A (inner x state), D."""
+    """Mamba-1: in = 2 x inner; x -> dt rank + 2 x state; dt -> inner; A (inner x state,
+    float32), D.
+    """
     inner, state, rank, name = mixer.num_v_heads, mixer.k_head_dim, mixer.dt_rank, "mamba"
     yield from with_bias(
         linear("state", f"{name}.in_proj", 2 * inner, hidden, "column"), mixer.proj_bias
@@ -70,7 +81,8 @@ def mamba1(mixer: StateSpace, hidden: int) -> Iterator[Tensor]:
     yield linear("state", f"{name}.x_proj", rank + 2 * state, inner, "row")
     yield linear("state", f"{name}.dt_proj", inner, rank, "column")
     yield vector("state", f"{name}.dt_bias", inner, "column")
-    yield vector("state", f"{name}.A_log_D", inner * (state + 1), "column", itemsize=4)
+    yield vector("state", f"{name}.A_log", inner * state, "column", itemsize=4)
+    yield vector("state", f"{name}.D", inner, "column")
     if mixer.gated_norm:
         yield vector("norm", f"{name}.dt_b_c_norms", rank + 2 * state)
     yield from with_bias(linear("state", f"{name}.out_proj", hidden, inner, "row"), mixer.proj_bias)

@@ -53,7 +53,13 @@ def feed_forward(ffn: Dense | Moe | None, hidden: int) -> Iterator[Tensor]:
 
 
 def _experts(ffn: Moe, hidden: int) -> Iterator[Tensor]:
-    yield Tensor(cls="router", name="mlp.gate", rows=ffn.num_experts, columns=hidden)
+    yield Tensor(
+        cls="router",
+        name="mlp.gate",
+        rows=ffn.num_experts,
+        columns=hidden,
+        itemsize=4 if ffn.router_float32 else None,
+    )
     if ffn.router_bias:
         yield vector("router", "mlp.gate.bias", ffn.num_experts, itemsize=4)
     width = ffn.latent_size or hidden

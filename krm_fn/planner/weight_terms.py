@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from krm_fn.catalog.shape import ModelShape, Quantization
+from krm_fn.planner.limits import expert_width, rotary_factor
 from krm_fn.planner.memory_term import MemoryTerm, count
 from krm_fn.planner.plan import Parallelism, Question, Serving
 from krm_fn.planner.storage import allocated, loaded_itemsize, parameter
@@ -55,13 +56,16 @@ def weight_terms(
         known = f"{question.checkpoint_bytes:,} B" if question.checkpoint_bytes else ""
         why = f"what the files ({known}) hold beside these tensors, dealt out in proportion"
         lines.append(MemoryTerm(field="weights_bytes.files", amount=files, formula=why))
-    return (*lines, rotary(shape))
+    factor = rotary_factor(question.engine, shape.architecture)
+    return (*lines, rotary(shape, factor, loaded_itemsize(shape.dtype, serving.dtype)))
 
 
-def rotary(shape: ModelShape) -> MemoryTerm:
+def rotary(shape: ModelShape, factor: int, itemsize: int) -> MemoryTerm:
     tables = shape.rope_caches or ((shape.max_position_embeddings, shape.rope_dims),)
-    parts = " + ".join(f"{count(at)} positions x {dims} x 2 B" for at, dims in tables)
-    size = rope_bytes(shape)
+    parts = " + ".join(
+        f"{count(factor * at)} positions x {dims} x {itemsize} B" for at, dims in tables
+    )
+    size = factor * rope_bytes(shape, itemsize)
     return MemoryTerm(
         field="weights_bytes.rotary",
         amount=size,
@@ -76,8 +80,12 @@ def held_by_class(
     """Class -> what one GPU of the stage holds."""
     shape = question.shape
     kinds, order, first, last = stored_layers(shape, layout(shape, serving.quantization))
-    by = split(parallelism, experts_span_data=question.engine.experts_span_data)
-    itemsize = loaded_itemsize(shape.dtype, None if serving.dtype == "auto" else serving.dtype)
+    by = split(
+        parallelism,
+        experts_span_data=question.engine.experts_span_data,
+        least_expert=expert_width(question.engine, shape.architecture),
+    )
+    itemsize = loaded_itemsize(shape.dtype, serving.dtype)
     found: dict[str, Held] = defaultdict(Held)
     stage = [kinds[kind] for kind in order[terms.first : terms.last]]
     if terms.first == 0:

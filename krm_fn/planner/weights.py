@@ -18,7 +18,10 @@ _ATTENTION = frozenset({"attention", "mla", "state"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """How many GPUs share each kind of tensor, and whether kernels' padding counts."""
+    """How many GPUs share each kind of tensor, and whether kernels' padding counts.
+
+    `least_expert` = the width up to which the shard of an expert is filled.
+    """
 
     tensor: int = 1
     attention: int = 1
@@ -27,6 +30,7 @@ class Split:
     expert_tensor: int = 1
     padding: int = VOCAB_PADDING
     kernel_padding: bool = False
+    least_expert: int = 0
 
 
 def tensors(shape: ModelShape) -> tuple[Tensor, ...]:
@@ -109,7 +113,9 @@ def draft_bytes(shape: ModelShape) -> int:
     return shape.mtp_layers * (layer + 2 * shape.hidden_size**2 * itemsize)
 
 
-def split(parallelism: Parallelism, *, experts_span_data: bool = False) -> Split:
+def split(
+    parallelism: Parallelism, *, experts_span_data: bool = False, least_expert: int = 0
+) -> Split:
     """Who shares what.
 
     Expert parallelism spreads whole experts; what is left of the tensor group splits each of them.
@@ -126,6 +132,7 @@ def split(parallelism: Parallelism, *, experts_span_data: bool = False) -> Split
         experts=parallelism.expert,
         expert_tensor=max(1, group // parallelism.expert),
         kernel_padding=True,
+        least_expert=least_expert,
     )
 
 
@@ -144,7 +151,15 @@ def local_size(tensor: Tensor, by: Split) -> tuple[int, int, int]:
         rows = ceil(rows / ways)
     elif tensor.shard == "row":
         columns = ceil(columns / ways)
+    if tensor.experts and ways > 1:
+        rows, columns = _filled(tensor, rows, columns, by.least_expert)
     return rows, columns, count
+
+
+def _filled(tensor: Tensor, rows: int, columns: int, least: int) -> tuple[int, int]:
+    """The shard of an expert, as wide as the engine makes it at least."""
+    row = tensor.shard == "row"
+    return (rows, max(columns, least)) if row else (max(rows, least), columns)
 
 
 def _padded(tensor: Tensor, rows: int, columns: int) -> tuple[int, int]:
@@ -218,16 +233,18 @@ def weights_bytes(
     quantization: str | None = None,
     dtype: str | None = None,
     experts_span_data: bool = False,
+    least_expert: int = 0,
+    rotary: int = 1,
 ) -> tuple[int, ...]:
     """Bytes of weights on one GPU of each pipeline stage, as "Model loading took" means it.
 
     Parameters split as the engines do, vocabulary padded to 64, K and V copied when there are more
     GPUs than KV heads, plus the rotary tables. `total_bytes` = what the checkpoint's files hold;
     it wins over the shape: every class is scaled to it. `quantization` = on-the-fly, of a 16-bit
-    checkpoint. `dtype` = stated by the user.
+    checkpoint. `dtype` = stated by the user. `rotary` = how many times the tables are longer.
     """
     kinds, order, first, last = stored_layers(shape, layout(shape, quantization))
-    by = split(parallelism, experts_span_data=experts_span_data)
+    by = split(parallelism, experts_span_data=experts_span_data, least_expert=least_expert)
     itemsize = loaded_itemsize(shape.dtype, dtype)
     sizes = [on_gpu(kind, by, itemsize) for kind in kinds]
     stages, start = [], 0
@@ -239,7 +256,7 @@ def weights_bytes(
     if parallelism.pipeline > 1 and shape.tie_word_embeddings and shape.lm_head:
         stages[-1] += on_gpu(first[:1], by, itemsize)
     scale = files_factor(shape, total_bytes)
-    return tuple(round(stage * scale) + rope_bytes(shape) for stage in stages)
+    return tuple(round(stage * scale) + rotary * rope_bytes(shape, itemsize) for stage in stages)
 
 
 def files_factor(shape: ModelShape, total: int | None) -> float:

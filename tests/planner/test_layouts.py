@@ -24,6 +24,9 @@ def tensors(found):
         ("Qwen/Qwen2.5-0.5B-Instruct", {}, [1, 2]),  # 14 heads, 2 KV heads: 7 is no multiple
         ("Qwen/Qwen3-Next-80B-A3B-Instruct", {}, [1, 2, 4, 8]),  # 2 KV heads are replicated
         ("openai/gpt-oss-20b", {}, [1, 2, 4, 8]),  # shards of mxfp4 are padded
+        ("openai/gpt-oss-20b", {"gpusPerNode": 16}, [1, 2, 4, 8]),  # 8 KV heads are not copied
+        ("nvidia/Nemotron-H-56B-Base-8K", {"gpusPerNode": 16}, [1, 2, 4, 8]),  # 8 Mamba-2 groups
+        ("ibm-granite/granite-4.0-h-tiny", {"gpusPerNode": 8}, [1, 2, 4]),  # one group, 4 KV heads
         (QWEN, {"gpusPerNode": 4}, [1, 2, 4]),
         (QWEN, {"gpusPerNode": 8, "share": 2}, [1, 2]),
         (QWEN, {"gpusPerNode": 3}, [1, 2]),

@@ -11,15 +11,20 @@ from hypothesis import strategies as st
 from krm_fn.catalog.architecture import model_shape
 from krm_fn.catalog.models import model_card
 from krm_fn.catalog.shape import Quantization
+from krm_fn.engines.vllm_memory import limits
 from krm_fn.planner import weights
+from krm_fn.planner.limits import expert_width, rotary_factor
 from krm_fn.planner.patterns import Patterns
 from krm_fn.planner.plan import Parallelism
+from krm_fn.planner.state_tensors import mamba2
 from krm_fn.planner.storage import allocated, parts
 from krm_fn.planner.stored import stored_layers
 from krm_fn.planner.weights import (
+    Split,
     active_parameters,
     draft_bytes,
     file_bytes,
+    local_size,
     parameters,
     rope_bytes,
     stage_sizes,
@@ -190,6 +195,48 @@ def test_mla_latent_projections_are_on_every_gpu():
     latent = 61 * (1536 + 576) * 7168  # FP8: a byte each
 
     assert eight == pytest.approx(alone / 8 + 7 / 8 * latent, rel=0.005)
+
+
+def test_mamba2_keeps_its_only_group_on_every_gpu():
+    """granite-4.0-h-tiny: B and C of 1 x 128, each 1536 wide and with 4 taps and an offset."""
+    mixer = next(x.mixer for x in shape("ibm-granite/granite-4.0-h-tiny").layers if x.mixer)
+    group = [t for t in mamba2(mixer, 1536) if t.shard == "kv_heads"]
+
+    assert sum(t.parameters for t in group) == 256 * (1536 + 4 + 1)
+    assert {local_size(t, Split(attention=4))[0] == t.rows for t in group} == {True}
+
+
+def test_kimi_fills_the_shards_of_its_experts_from_0_27_on():
+    """moe_intermediate_size 1024 over 8 GPUs is 128, which becomes 256."""
+    widths = [expert_width(limits(v), "KimiLinearForCausalLM") for v in ("0.26.0", "0.27.0")]
+    kimi, eight = shape("moonshotai/Kimi-Linear-48B-A3B-Instruct"), Parallelism(tensor=8)
+    plain, filled = (weights_bytes(kimi, eight, least_expert=width)[0] for width in widths)
+
+    assert widths == [0, 256]
+    experts = 26 * 256 * 3 * 2304 * 128 * 2
+    assert filled - plain == pytest.approx(experts, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "times"),
+    [
+        ("Qwen2_5_VLForConditionalGeneration", "0.33.0", 4),
+        ("Qwen3_5ForConditionalGeneration", "0.31.0", 4),
+        ("Qwen3_5ForConditionalGeneration", "0.32.0", 1),
+        ("LlamaForCausalLM", "0.33.0", 1),
+    ],
+)
+def test_rotary_tables_of_videos_are_longer(model, version, times):
+    assert rotary_factor(limits(version), model) == times
+
+
+def test_metas_fp8_keeps_attention_and_the_outer_layers():
+    """Without the list of what is kept; 56.77 GiB on each of 8 (vllm-0200, vllm-0201)."""
+    config = model_card("meta-llama/Llama-3.1-405B-Instruct-FP8").config
+    plain = config | {"quantization_config": {"quant_method": "fbgemm_fp8"}}
+    (size,) = weights_bytes(model_shape(plain), Parallelism(tensor=8))
+
+    assert size / GIB == pytest.approx(56.77, abs=0.01)
 
 
 def linear(**layout) -> tuple[int, int, int]:

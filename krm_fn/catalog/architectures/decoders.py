@@ -48,7 +48,7 @@ GEMMA3 = Family(
     feed_forward=dense(),
     norms=4,
     tie=True,
-    ropes=2,
+    ropes=(1, 1),
     defaults={
         "vocab_size": 262208,
         "head_dim": 256,
@@ -86,7 +86,7 @@ GEMMA4 = Family(
     feed_forward=_gemma4_ffn,
     norms=4,
     tie=True,
-    ropes=2,
+    ropes=(1, 2),  # full layers have heads twice as wide
     layer_other=_gemma4_layer,
     defaults={"vocab_size": 262144, "head_dim": 256, "sliding_window": 512},
 )

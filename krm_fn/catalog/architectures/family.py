@@ -25,7 +25,9 @@ class Family:
     `types` names the kind of each layer, `mixer` makes what mixes tokens in a layer of that kind,
     `feed_forward` what follows it. `norms` = norm vectors per layer (a LayerNorm with bias has
     two). `defaults` = what transformers' config class assumes for an absent key, where real files
-    rely on it. `positions` = learned position embeddings: how many more than the context.
+    rely on it. `ropes` = width of each distinct rotary table, in 16-bit elements per rotated
+    dimension of the first layer (2 = in 32 bits, or of heads twice as wide). `positions` = learned
+    position embeddings: how many more than the context.
     """
 
     types: TypesOf
@@ -39,7 +41,7 @@ class Family:
     lm_head_bias: bool | str = False
     tie: bool = False
     positions: int | None = None
-    ropes: int = 1
+    ropes: tuple[int, ...] | Callable[[Config], tuple[int, ...]] = (1,)
     no_rope: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
     parallel: ParallelOf | None = None

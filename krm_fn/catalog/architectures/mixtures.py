@@ -37,28 +37,31 @@ GPT_OSS = Family(
     types=types.every(2, "sliding_window_pattern"),
     mixer=attention(qkv_bias=_AB, o_bias=_AB, sinks=True),
     feed_forward=experts(bias=True, router_bias=True),
+    ropes=(2,),  # in 32 bits
     defaults={"attention_bias": True, "sliding_window": 128},
 )
 GLM4_MOE = Family(
     types=types.full,
     mixer=attention(qkv_bias=_AB, qk_norm="use_qk_norm"),
-    feed_forward=experts(router_bias=True),
+    feed_forward=experts(router_float32=True, router_bias=True),
 )
 MINIMAX_M2 = Family(
     types=types.full,
     mixer=attention(qk_norm="use_qk_norm", whole_norm=True),
-    feed_forward=experts(router_bias="use_routing_bias"),
+    feed_forward=experts(router_float32=True, router_bias="use_routing_bias"),
     defaults={"use_qk_norm": True, "use_routing_bias": True},
 )
 MINIMAX_M3 = Family(
     types=types.full,
     mixer=mixers.minimax_m3,
-    feed_forward=experts(router_bias="use_routing_bias", dense_size="dense_intermediate_size"),
+    feed_forward=experts(
+        router_float32=True, router_bias="use_routing_bias", dense_size="dense_intermediate_size"
+    ),
 )
 ERNIE_MOE = Family(
     types=types.full,
     mixer=attention(qkv_bias="use_bias", o_bias="use_bias"),
-    feed_forward=experts(router_bias=True, bias="use_bias"),
+    feed_forward=experts(router_float32=True, router_bias=True, bias="use_bias"),
     tie=True,
 )
 ERNIE = Family(
@@ -80,7 +83,7 @@ HUNYUAN_MOE = Family(
 HY3 = Family(
     types=types.full,
     mixer=attention(qk_norm=True),
-    feed_forward=experts(router_bias=True),
+    feed_forward=experts(router_float32=True, router_bias=True),
 )
 DOTS1 = Family(
     types=types.if_used,
@@ -88,9 +91,16 @@ DOTS1 = Family(
     feed_forward=experts(router_bias=True),
 )
 MIMO_V2 = Family(
-    types=types.binary_pattern, mixer=mixers.mimo_v2, feed_forward=experts(router_bias=True)
+    types=types.binary_pattern,
+    mixer=mixers.mimo_v2,
+    ropes=(1, 1),
+    feed_forward=experts(router_float32=True, router_bias=True),
 )
-STEP3P5 = Family(types=types.full, mixer=mixers.step3p5, feed_forward=experts(router_bias=True))
+STEP3P5 = Family(
+    types=types.full,
+    mixer=mixers.step3p5,
+    feed_forward=experts(router_float32=True, router_bias=True),
+)
 GRANITE_MOE = Family(
     types=types.full, mixer=attention(qkv_bias=_AB, o_bias=_AB), feed_forward=experts(), tie=True
 )
@@ -115,6 +125,12 @@ BAILING_MOE = Family(
 )
 DEEPSEEK_V2 = Family(types=types.full, mixer=mixers.mla, feed_forward=experts())
 DEEPSEEK_V3 = Family(types=types.full, mixer=mixers.mla, feed_forward=experts(router_bias=True))
+DEEPSEEK_V32 = replace(DEEPSEEK_V3, ropes=(1, 1))  # the indexer has a table of its own
+GLM4_LITE = replace(
+    DEEPSEEK_V3,
+    feed_forward=experts(router_bias=True, router_float32=True),
+    defaults={"first_k_dense_replace": 1},
+)
 MISTRAL4 = Family(types=types.full, mixer=mixers.mla, feed_forward=experts())
 MINICPM3 = Family(types=types.full, mixer=mixers.mla, feed_forward=dense(), tie=True)
 
@@ -135,11 +151,18 @@ def _hyper_head(config: Config) -> int:
     return m * m * hidden + m + 1
 
 
+def _v4_ropes(config: Config) -> tuple[int, ...]:
+    """One table for compressed entries, one for layers with the window alone; both in 32 bits."""
+    ratios = (config.get("compress_ratios") or [1])[: config.number("num_hidden_layers")]
+    return (2,) * len({ratio == 0 for ratio in ratios})
+
+
 DEEPSEEK_V4 = Family(
     types=types.only(types.FULL),
     mixer=mixers.deepseek_v4,
     feed_forward=experts(router_bias=True),
     layer_other=_hyper_layer,
+    ropes=_v4_ropes,
     other=_hyper_head,
 )
 
@@ -182,9 +205,9 @@ MIXTURES: Mapping[str, Family] = {
     "BailingMoeV2ForCausalLM": BAILING_MOE,
     "DeepseekV2ForCausalLM": DEEPSEEK_V2,
     "DeepseekV3ForCausalLM": DEEPSEEK_V3,
-    "DeepseekV32ForCausalLM": DEEPSEEK_V3,
-    "GlmMoeDsaForCausalLM": DEEPSEEK_V3,
-    "Glm4MoeLiteForCausalLM": replace(DEEPSEEK_V3, defaults={"first_k_dense_replace": 1}),
+    "DeepseekV32ForCausalLM": DEEPSEEK_V32,
+    "GlmMoeDsaForCausalLM": DEEPSEEK_V32,
+    "Glm4MoeLiteForCausalLM": GLM4_LITE,
     "Mistral4ForCausalLM": MISTRAL4,
     "MiniCPM3ForCausalLM": MINICPM3,
     "DeepseekV4ForCausalLM": DEEPSEEK_V4,

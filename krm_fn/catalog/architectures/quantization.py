@@ -33,9 +33,14 @@ def _fp8_with_experts(config: Json) -> Quantization:
     return replace(_fp8(config), overrides=_listed_layers(config))
 
 
+_META_KEEPS = ("re:.*self_attn.*", "lm_head", "model.layers.0", "model.layers.125")
+
+
 def _fbgemm(config: Json) -> Quantization:
-    """Meta's own FP8: attention stays in 16 bit, also where the list is left out."""
-    kept = _names(config.get("modules_to_not_convert")) or ("re:.*self_attn.*", "lm_head")
+    """Meta's own FP8 of the 405B: attention, the first and the last layer stay in 16 bit, also
+    where the list is left out (vllm-0200, -0201: 56.77 GiB on each of 8).
+    """
+    kept = _names(config.get("modules_to_not_convert")) or _META_KEEPS
     return Quantization(
         method="fbgemm_fp8", bits=8, scale_bytes=FP8_SCALE, kept=kept, activations="fp8"
     )
