@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from krm_fn.catalog.architectures.multimodal import TOWERS
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.engines import versions
 from krm_fn.engines.since import Since, at, number
@@ -75,13 +76,17 @@ LORA: tuple[Since[LoraRules], ...] = (
 
 
 def lora_rules(version: str, shape: ModelShape) -> LoraRules | None:
-    """The rules for a model; None = its class takes no adapters (SupportsLoRA)."""
+    """The rules for a model; None = its class takes no adapters (SupportsLoRA). The ends of a
+    multimodal model are those of its text part.
+    """
     name = shape.architecture
+    tower = TOWERS.get(name)
+    text = tower.text if tower else name
     if name not in versions.architectures_in("vllm", version, "adapters"):
         return None
     return replace(
         at(LORA, number(version)),
-        ends=name in versions.architectures_in("vllm", version, "ends"),
+        ends=text in versions.architectures_in("vllm", version, "ends"),
         fused_experts=name in versions.architectures_in("vllm", version, "fused_experts"),
     )
 

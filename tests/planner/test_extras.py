@@ -165,6 +165,14 @@ TINY_MOE = TINY | {
     "mlp_only_layers": [],
 }
 
+TINY_VL = {
+    "architectures": ["Qwen3VLForConditionalGeneration"],
+    "model_type": "qwen3_vl",
+    "text_config": TINY | {"model_type": "qwen3_vl_text"},
+    "tie_word_embeddings": False,
+    "vision_config": {"depth": 2, "hidden_size": 128, "intermediate_size": 256, "num_heads": 2},
+}
+
 
 @pytest.mark.parametrize(
     ("config", "size"),
@@ -173,6 +181,7 @@ TINY_MOE = TINY | {
         (TINY_QWEN3, 688_128),
         (TINY_QWEN3 | {"tie_word_embeddings": True}, 688_128),
         (TINY_MOE, 1_016_320),
+        (TINY_VL, 688_128),
     ],
 )
 def test_slots_are_what_vllm_allocates(config, size):
