@@ -48,7 +48,14 @@ _V0 = replace(
 
 def _smaller(row: Activation) -> Activation:
     """The same on GPUs below 70 GiB, whose matrix libraries keep smaller workspaces."""
-    return replace(row, where=ANY, constant_bytes=20 * MIB, spread=0.15, measurements=8)
+    return replace(
+        row,
+        where=ANY,
+        constant_bytes=20 * MIB,
+        spread=0.15,
+        measurements=8,
+        source="form of H100; memory-measured.csv vllm-0082, -0097, -0134..0138, -0172",
+    )
 
 
 ACTIVATION = (
@@ -71,7 +78,13 @@ _GRAPHS = Graphs(
     measurements=18,
     source=H100_019,
 )
-_PLAIN = replace(_GRAPHS, where=ANY, base_bytes=int(0.1 * GIB), measurements=8)
+_PLAIN = replace(
+    _GRAPHS,
+    where=ANY,
+    base_bytes=int(0.1 * GIB),
+    measurements=4,
+    source="form of H100; memory-measured.csv vllm-0082, -0097, -0098, -0134",
+)
 _WIDE = replace(
     _GRAPHS,
     where=Where(min_major=10, max_major=10),

@@ -79,7 +79,9 @@ def _layers(spec: CacheSpec, number: int, dtype: str) -> MemoryTerm:
 
 def _elements(spec: CacheSpec) -> str:
     heads = "1 latent" if spec.latent else f"{spec.heads} KV head" + "s" * (spec.heads > 1)
-    return f"{heads} x {spec.width} elements"
+    size = spec.token_bytes / (spec.heads * spec.width)
+    plain = f" x {size:g} B" if size in (0.5, 1, 2, 4) else ""
+    return f"{heads} x {spec.width} elements{plain}"
 
 
 def per_token(layout: Held, pool: Pool) -> MemoryTerm:

@@ -137,7 +137,8 @@ def _uncertainty(terms: Terms) -> MemoryTerm:
     return MemoryTerm(
         field="uncertainty_bytes",
         amount=terms.uncertainty,
-        formula="square root of the sum of the squares of the ranges above",
+        formula="square root of the sum of the squares of the ranges (+-) above: of the weights "
+        "and of what is charged to the budget",
         source="each term's measured spread",
     )
 

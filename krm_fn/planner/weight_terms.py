@@ -26,9 +26,12 @@ SHAPE = "tensor shapes of the architecture, planner/tensors.py"
 
 @dataclass(slots=True)
 class Held:
-    """What one GPU holds of a class: `values` = bits of a parameter -> how many of them."""
+    """What one GPU holds of a class: `values` = bits of a parameter -> how many of them, `shapes` =
+    whole tensor, as a product, -> how often the stage has it.
+    """
 
     parameters: int = 0
+    shapes: dict[str, int] = field(default_factory=dict)
     values: dict[float, int] = field(default_factory=dict)
     scales: int = 0
     total: int = 0
@@ -107,6 +110,9 @@ def _add(found: dict[str, Held], pairs: Stored, by: Split, itemsize: int) -> Non
         rows, columns, copies = local_size(tensor, by)
         bits = _bits(tensor, stored, itemsize)
         held.parameters += tensor.parameters
+        if tensor.parameters:
+            text = product(tensor)
+            held.shapes[text] = held.shapes.get(text, 0) + 1
         held.values[bits] = held.values.get(bits, 0) + rows * columns * copies
         parts = part_bytes((tensor, stored), by, itemsize)
         held.scales += sum(parts[1:])
@@ -122,7 +128,7 @@ def _bits(tensor: Tensor, stored: Quantization | None, itemsize: int) -> float:
 
 
 def formula(held: Held) -> str:
-    """`of 1,024 parameters this GPU holds 512 (1/2): 512 x 2 B = 1,024 B`."""
+    """`2 x (q_proj 16 x 32) = 1,024 parameters, of which this GPU holds 1/2: 512 x 2 B = ...`."""
     values = {bits: number for bits, number in held.values.items() if number}
     parts = [f"{count(number)} x {bits / 8:g} B" for bits, number in values.items()]
     if held.scales:
@@ -132,8 +138,28 @@ def formula(held: Held) -> str:
         parts.append(f"{count(round(rest))} B of padding and 16-bit copies")
     share = _share(held.parameters / held.local) if held.local else "none"
     return (
-        f"of {count(held.parameters)} parameters this GPU holds {share}: {' + '.join(parts)} = "
-        f"{count(held.total)} B"
+        f"{' + '.join(shapes(held))} = {count(held.parameters)} parameters, of which this GPU "
+        f"holds {share}: {' + '.join(parts)} = {count(held.total)} B"
+    )
+
+
+def product(tensor: Tensor) -> str:
+    """`128 gate_proj 768 x 2,048`: how many, the name below the layer, rows x columns."""
+    path, _, last = tensor.name.rpartition(".")
+    name = f"{path.rpartition('.')[2]}.{last}" if last == "bias" else last
+    many = f"{count(tensor.count)} " if tensor.count > 1 else ""
+    columns = f" x {count(tensor.columns)}" if tensor.columns > 1 else ""
+    return f"{many}{name} {count(tensor.rows)}{columns}"
+
+
+def shapes(held: Held) -> tuple[str, ...]:
+    """The tensors of a class, those that come equally often together."""
+    alike: dict[int, list[str]] = defaultdict(list)
+    for text, times in held.shapes.items():
+        alike[times].append(text)
+    return tuple(
+        f"{times} x ({' + '.join(texts)})" if times > 1 else " + ".join(texts)
+        for times, texts in alike.items()
     )
 
 

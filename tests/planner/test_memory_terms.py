@@ -66,6 +66,35 @@ def test_a_class_is_parameters_times_bytes(config, layout):
             assert worked_out(figures) == pytest.approx(line.amount, abs=8), line
 
 
+SHAPE = re.compile(r"(?:(\d+) )?[A-Za-z][\w.]* (\d+)(?: x (\d+))?$")
+
+
+GROUP = re.compile(r"(\d+) x \(([^)]*)\)")
+
+
+def parameters(text):
+    """`2 x (q_proj 16 x 32 + norm 16) + gate 4 x 8` -> 1088."""
+    groups = [(int(times), inside) for times, inside in GROUP.findall(text)]
+    groups.append((1, GROUP.sub("", text)))
+    return sum(times * sum(map(_tensor, inside.split(" + "))) for times, inside in groups)
+
+
+def _tensor(text):
+    found = SHAPE.search(text.strip())
+    count, rows, columns = (int(figure or 1) for figure in found.groups()) if found else (0, 0, 0)
+    return count * rows * columns
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c["architectures"][0])
+def test_a_class_is_its_tensors(config):
+    """The shapes that a line prints multiply to its parameters."""
+    _, lines = terms(config, "vllm", "0.33.0", Parallelism(tensor=2))
+    for line in lines:
+        if " parameters, of which" in line.formula:
+            shapes, _, rest = line.formula.replace(",", "").partition(" = ")
+            assert parameters(shapes) == int(rest.split()[0]), line
+
+
 @pytest.mark.parametrize(("engine", "version"), ENGINES)
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c["architectures"][0])
 def test_the_subtraction_of_the_cache_is_right(config, engine, version):
