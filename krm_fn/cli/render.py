@@ -1,8 +1,9 @@
 """Write base/ and overlays/ for the services of a folder or file.
 
-A folder is rendered in place; `-d` names another folder. What was generated before and is no longer
-wanted is removed, files of others are never touched. Ends with why this layout, how to check the
-cluster, how to call the service and how to remove it.
+A folder is rendered in place, and so is the one in which a file stands; `-d` names another folder.
+What was generated before and is no longer wanted is removed; configs, and files of others, are
+never touched. Ends with why this layout, how to check the cluster, how to call the service and how
+to remove it.
 """
 
 import argparse
@@ -35,8 +36,9 @@ def run(options: argparse.Namespace) -> int:
     for result in answer.results:
         print(result.line, file=sys.stderr)
     before = there.items if there else ()
-    after = [item for item in answer.items if not _is_source(item, options, folder)]
-    changes = list(files.written(folder, before, after))
+    made = [item for item in answer.items if not _is_source(item)]
+    kept = [item for item in before if _is_source(item)]
+    changes = list(files.written(folder, before, [*made, *kept]))
     for change in changes:
         print(change)
     print(f"{len(changes)} files changed in {folder}", file=sys.stderr)
@@ -55,24 +57,29 @@ def _folder(options: argparse.Namespace) -> Path:
 
 
 def _inputs(options: argparse.Namespace, folder: Path, there: tuple[Item, ...]) -> tuple[Item, ...]:
-    """What stands in the folder, and the documents of a source outside it."""
+    """What stands in the folder, and the documents of a source outside it, which come first."""
     if _is_inside(options, folder):
         return there
+    if options.prune:
+        message = "--prune is for a folder that is rendered in place: its configs say who is gone"
+        raise ConfigError([error(message)])
     outside = files.given(options.source)
     if not any(item.kind == "LLMService" for item in outside):
         raise ConfigError([error(f'"{options.source}" holds no LLMService')])
-    return (*outside, *(item for item in there if item.kind != "LLMService"))
+    taken = {(item.kind, item.name) for item in outside}
+    others = (item for item in there if (item.kind, item.name) not in taken)
+    return (*outside, *(item for item in others if item.kind != "LLMService"))
 
 
 def _is_inside(options: argparse.Namespace, folder: Path) -> bool:
-    source = Path(options.source)
-    return source.is_dir() and source.resolve() == folder.resolve()
+    """The source is the folder, or a file that stands in it."""
+    source = Path(options.source).resolve()
+    return options.source != files.STDIN and folder.resolve() in (source, source.parent)
 
 
-def _is_source(item: Item, options: argparse.Namespace, folder: Path) -> bool:
-    """Documents of a source outside the folder are not copied into it."""
-    own = item.api_version.startswith("krm-fn.dev/") and item.kind != "LLMPlan"
-    return own and not _is_inside(options, folder)
+def _is_source(item: Item) -> bool:
+    """What people write: never copied, changed or removed."""
+    return item.api_version.startswith("krm-fn.dev/") and item.kind != "LLMPlan"
 
 
 def _say(each: Rendered, folder: Path) -> None:
