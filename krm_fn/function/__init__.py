@@ -116,5 +116,7 @@ def _refuse_shared_folders(rendered: Sequence[Rendered]) -> None:
 def _answer(
     resources: ResourceList, rendered: Sequence[Rendered], done: Reconciled
 ) -> ResourceList:
-    said = [result for each in rendered for result in each.results]
-    return replace(resources, items=done.items, results=(*said, *done.results))
+    """What was lost of somebody's edits comes first: kpt shows four results and cuts the rest."""
+    said = (result for each in rendered for result in each.results)
+    results = sorted((*done.results, *said), key=lambda result: result.severity == "info")
+    return replace(resources, items=done.items, results=tuple(results))
