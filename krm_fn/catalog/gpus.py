@@ -37,9 +37,12 @@ def gpu(name: str) -> Gpu | None:
         found = mig_slice(board, match["profile"]) if board else None
     else:
         found = _board(base)
-    if found is None or not is_shared(name):
-        return found
-    return found.model_copy(update={"name": found.name + _SHARED})
+    return found if found is None or not is_shared(name) else shared(found)
+
+
+def shared(gpu: Gpu) -> Gpu:
+    """The GPU under the label that feature discovery gives it when several pods get it."""
+    return gpu if is_shared(gpu.name) else gpu.model_copy(update={"name": gpu.name + _SHARED})
 
 
 def is_shared(name: str) -> bool:

@@ -54,6 +54,7 @@ def gpu_of(pool: GpuPoolSpec) -> Found:
                 results=(gpus.mig_fault(found, pool.mig.profile, "spec.gpuPool.mig.profile"),)
             )
         found = part
+    found = gpus.shared(found) if pool.shared else found
     return Found(value=found, results=tuple(_sharing(pool, found)))
 
 
