@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from krm_fn import krm
-from krm_fn.errors import ConfigError, KrmFnError, error
+from krm_fn.errors import ConfigError, KrmFnError, Result, error
 from krm_fn.krm import Item, ResourceList
 
 STDIN = "-"
@@ -88,6 +88,14 @@ def written(folder: Path, before: Iterable[Item], after: Iterable[Item]) -> Iter
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(krm.file_text(new[path], old.get(path, ())), encoding="utf-8")
             yield f"{'~' if path in old else '+'} {path}"
+
+
+def in_the_way(folder: Path, before: Iterable[Item], after: Iterable[Item]) -> Iterator[Result]:
+    """Files that hold something else than Kubernetes objects where we would write."""
+    for path in sorted({*_by_path(after)} - {*_by_path(before)}):
+        if (folder / path).exists():
+            message = f'"{path}" holds no Kubernetes object and would be overwritten; move it away'
+            yield error(message, file={"path": path})
 
 
 def _by_path(items: Iterable[Item]) -> dict[str, list[Item]]:

@@ -38,7 +38,10 @@ def run(options: argparse.Namespace) -> int:
     before = there.items if there else ()
     made = [item for item in answer.items if not _is_source(item)]
     kept = [item for item in before if _is_source(item)]
-    changes = list(files.written(folder, before, [*made, *kept]))
+    after = [*made, *kept]
+    if faults := list(files.in_the_way(folder, before, after)):
+        raise ConfigError(faults)
+    changes = list(files.written(folder, before, after))
     for change in changes:
         print(change)
     print(f"{len(changes)} files changed in {folder}", file=sys.stderr)

@@ -72,3 +72,16 @@ def test_prune_is_for_a_package_in_place(folder, capsys):
     assert rendered(folder / "b.yaml", "-d", folder / "sub", "--prune") == 1
     assert "--prune is for a folder that is rendered in place" in capsys.readouterr().err
     assert not list((folder / "sub").iterdir())
+
+
+@pytest.mark.parametrize("text", ["replicas: 3  # of a chart\n", "a: [\n", "# nothing yet\n"])
+def test_other_yaml_in_the_way_is_not_overwritten(folder, capsys, text):
+    """Nothing at all is written then."""
+    there = folder / "out/b/base/service.yaml"
+    there.parent.mkdir(parents=True)
+    there.write_text(text, encoding="utf-8")
+
+    assert rendered(folder / "b.yaml", "-d", folder / "out") == 1
+    assert '"b/base/service.yaml" holds no Kubernetes object' in capsys.readouterr().err
+    assert there.read_text(encoding="utf-8") == text
+    assert list(there.parent.iterdir()) == [there]
