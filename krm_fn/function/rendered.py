@@ -11,8 +11,9 @@ from krm_fn.function.intake import Intake, Request
 from krm_fn.function.launches import launch_results
 from krm_fn.function.planning import planned
 from krm_fn.function.pools import Planned
+from krm_fn.function.questions import questions
 from krm_fn.function.verify import verified
-from krm_fn.function.weights import storage_faults
+from krm_fn.function.weights import size_faults, storage_faults
 from krm_fn.targets import TARGETS
 from krm_fn.targets.base import Rendering
 
@@ -82,6 +83,7 @@ def _infeasible(services: Sequence[Planned]) -> Iterator[Result]:
         if each.feasible:
             faults = (
                 *storage_faults(each.facts, each.plans),
+                *size_faults(each.facts, questions(each.facts)[0]),
                 *memory_faults(each.facts, each.plans),
             )
             yield from report.about(each.facts.request, faults)

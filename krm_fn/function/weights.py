@@ -12,7 +12,7 @@ from krm_fn.planner.plan import Plan, Question
 from krm_fn.planner.weights import checkpoint_bytes
 from krm_fn.resources.prefetch import Prefetch
 from krm_fn.resources.storage import Cache, WeightsClaim
-from krm_fn.units import GIB, coarse_bytes, quantity_bytes
+from krm_fn.units import GIB, coarse_bytes, gib, quantity, quantity_bytes
 
 WEIGHTS_PATH = "/weights"
 CACHE_STEPS = tuple(size * GIB for size in (10, 20, 50, 100, 150, 200, 300, 500, 750, 1000))
@@ -66,8 +66,31 @@ def cache_bytes(facts: Facts, question: Question) -> int:
     size = facts.service.spec.storage.size
     if size:
         return quantity_bytes(size)
-    files = checkpoint_bytes(question) + file_bytes(question)
-    return coarse_bytes(int(files * CACHE_FACTOR), CACHE_STEPS)
+    return _room(question)
+
+
+def _room(question: Question) -> int:
+    return coarse_bytes(int(_files(question) * CACHE_FACTOR), CACHE_STEPS)
+
+
+def _files(question: Question) -> int:
+    return checkpoint_bytes(question) + file_bytes(question)
+
+
+def size_faults(facts: Facts, question: Question) -> Iterator[Result]:
+    """A stated cache that the download alone would fill."""
+    storage = facts.service.spec.storage
+    if not storage.size or storage.cache == "none" or not downloads(facts.service):
+        return
+    if quantity_bytes(storage.size) < _files(question):
+        room = quantity(_room(question))
+        yield error(
+            f"does not hold the weights: the files are {gib(_files(question))}, got "
+            f"'{storage.size}'; leave it out, or state {room}",
+            "spec.storage.size",
+            current=storage.size,
+            proposed=room,
+        )
 
 
 def cache(storage: StorageSpec, plan: Plan, size: int) -> Cache:
