@@ -57,7 +57,3 @@ def unschedulable(kube: Kube) -> list[str]:
         for condition in pod["status"].get("conditions", ())
         if condition["type"] == "PodScheduled" and condition["status"] == "False"
     ]
-
-
-def ready_replicas(kube: Kube) -> int:
-    return kube.json("get", "deployment/qwen3-8b")["status"].get("readyReplicas", 0)

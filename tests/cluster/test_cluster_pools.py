@@ -2,7 +2,7 @@
 
 import pytest
 from kube import changed, eventually, namespace, rendered, without
-from placing import SELECTOR, placed, pools_of, ready_replicas, running, service, unschedulable
+from placing import SELECTOR, placed, pools_of, running, service, unschedulable
 from pools import H100, Pool, gfd, nodes
 
 pytestmark = pytest.mark.usefixtures("kwok")
@@ -77,7 +77,8 @@ def test_pools_of_all_sizes_are_filled(cluster, count, model, per_node, product)
     ):
         spec = {"gpu": product, "gpusPerNode": per_node, "nodes": count}
         most = placed(kube, service(model, **spec))
-        eventually(lambda: ready_replicas(kube) == most, 60 + count / 2, every=3, saying=str(most))
+        # not by readiness: a simulated kubelet of many nodes loses it when a heartbeat is late
+        eventually(lambda: len(running(kube)) == most, 60 + count / 2, every=5, saying=str(most))
         found = pools_of(cluster, kube.items("pods", SELECTOR))
         kube("scale", "deployment/qwen3-8b", f"--replicas={most + 1}")
         messages = eventually(lambda: unschedulable(kube), 60)
