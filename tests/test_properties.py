@@ -86,6 +86,7 @@ def test_more_memory_never_fits_less(examples: str) -> None:
             "maxNumBatchedTokens": 2048,
             "maxModelLen": 4096,
             "tensorParallelSize": 1,
+            "pipelineParallelSize": 1,
         }
         config["spec"].pop("scaling", None)
         config["spec"].pop("workload", None)

@@ -42,7 +42,9 @@ def gpu(name: str) -> Gpu | None:
 
 def shared(gpu: Gpu) -> Gpu:
     """The GPU under the label that feature discovery gives it when several pods get it."""
-    return gpu if is_shared(gpu.name) else gpu.model_copy(update={"name": gpu.name + _SHARED})
+    if is_shared(gpu.name):
+        return gpu
+    return gpu.model_copy(update={"name": gpu.name + _SHARED, "parent": gpu.parent or gpu.name})
 
 
 def is_shared(name: str) -> bool:

@@ -55,8 +55,9 @@ class Gpu(Row):
     `memory` = total that CUDA (HIP) reports, which the engine's fraction is of; `nvml_memory` =
     what the driver tools print. `link` = NVLink/XGMI rate per GPU in one direction, None = PCIe.
     `mig_profiles` = profile to the most instances of it on one board. `labels` = product label per
-    platform where it differs from `name`. A slice of a board has `parent` (the board's name),
-    `mig` (its profile) and, where the device plugin names it so, a `resource_name` of its own.
+    platform where it differs from `name`. A slice of a board and a shared one have `parent` (the
+    board's name), a slice has `mig` (its profile) and, where the device plugin names it so, a
+    `resource_name` of its own.
     """
 
     name: str

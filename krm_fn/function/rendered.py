@@ -9,11 +9,10 @@ from krm_fn.function.facts import Facts, facts, no_workload
 from krm_fn.function.host_faults import memory_faults
 from krm_fn.function.intake import Intake, Request
 from krm_fn.function.launches import launch_results
+from krm_fn.function.plan_faults import plan_faults
 from krm_fn.function.planning import planned
 from krm_fn.function.pools import Planned
-from krm_fn.function.questions import questions
 from krm_fn.function.verify import verified
-from krm_fn.function.weights import size_faults, storage_faults
 from krm_fn.targets import TARGETS
 from krm_fn.targets.base import Rendering
 
@@ -36,7 +35,7 @@ def plan_one(request: Request, given: Intake) -> Planned:
     found, results = _facts(request, given)
     if found is None or has_errors(results):
         raise ConfigError(report.about(request, results))
-    return planned(found)
+    return planned(found, given)
 
 
 def plan_services(given: Intake) -> tuple[Planned, ...]:
@@ -52,7 +51,7 @@ def plan_services(given: Intake) -> tuple[Planned, ...]:
     ]
     if has_errors(results):
         raise ConfigError(results)
-    return pools.shared_out([planned(each) for each, _ in found if each])
+    return pools.shared_out([planned(each, given) for each, _ in found if each])
 
 
 def render_services(
@@ -81,12 +80,7 @@ def _infeasible(services: Sequence[Planned]) -> Iterator[Result]:
     for each in services:
         yield from report.refusals(each.facts, each.plans)
         if each.feasible:
-            faults = (
-                *storage_faults(each.facts, each.plans),
-                *size_faults(each.facts, questions(each.facts)[0]),
-                *memory_faults(each.facts, each.plans),
-            )
-            yield from report.about(each.facts.request, faults)
+            yield from report.about(each.facts.request, plan_faults(each.facts, each.plans))
 
 
 def _rendered(each: Planned, emitted: Collection[str]) -> Rendered:

@@ -13,7 +13,7 @@ from krm_fn.function import compose
 from krm_fn.function.facts import Facts
 from krm_fn.function.intake import Request
 from krm_fn.krm import Manifest, wire
-from krm_fn.planner.plan import Estimate, MemoryBudget, Plan
+from krm_fn.planner.plan import Alternative, Estimate, MemoryBudget, Plan
 from krm_fn.units import gib, milliseconds
 
 
@@ -144,11 +144,21 @@ def _because(plan: Plan, field: str) -> str:
     return next((reason.because for reason in plan.reasons if reason.field == field), "")
 
 
-def alternative_line(change: Mapping[str, Any], because: str, gpus: int) -> str:
-    """`spec.serving.kvCacheDtype: fp8` — one line that can be pasted."""
-    shown = {path: "null" if value is None else value for path, value in change.items()}
-    pasted = ", ".join(f"spec.{path}: {value}" for path, value in shown.items())
-    return f"{pasted} ({because}; {_counted(gpus, 'GPU')})"
+def alternative_line(facts: Facts, way: Alternative) -> str:
+    """`spec.serving.kvCacheDtype: fp8 (...)`: one line that can be pasted."""
+    pasted = ", ".join(
+        f"{_field(facts, path)}: {'null' if value is None else value}"
+        for path, value in way.change.items()
+    )
+    return f"{pasted} ({way.because}; {_counted(way.gpus, 'GPU')})"
+
+
+def _field(facts: Facts, path: str) -> str:
+    """Fields of a pool that services share are in its own document."""
+    room, _, rest = path.partition(".")
+    if room == "gpuPool" and facts.pool_key:
+        return f"GPUPool/{facts.pool_key[1]} spec.{rest}"
+    return f"spec.{path}"
 
 
 def variant_names(facts: Facts) -> tuple[str, ...]:
@@ -167,10 +177,7 @@ def refusals(facts: Facts, plans: Sequence[Plan]) -> tuple[Result, ...]:
     """Why a service cannot be served, once per distinct reason, with what would work."""
     found = [result for plan in plans if not plan.feasible for result in plan.results]
     ways = next((plan.alternatives for plan in plans if plan.alternatives), ())
-    lines = [
-        f"{number}. {alternative_line(way.change, way.because, way.gpus)}"
-        for number, way in enumerate(ways, 1)
-    ]
+    lines = [f"{number}. {alternative_line(facts, way)}" for number, way in enumerate(ways, 1)]
     if found and lines:
         found.append(info(f"what works instead: {'; '.join(lines)}", "spec"))
     if found and not lines:

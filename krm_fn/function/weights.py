@@ -120,6 +120,7 @@ def storage_faults(facts: Facts, plans: Iterable[Plan]) -> Iterator[Result]:
                 "download per pod, or `scaling.maxReplicas: 1`",
                 "spec.storage.cache",
                 current=found.kind,
+                proposed="ephemeral",
             )
             return
 

@@ -9,8 +9,7 @@ from itertools import combinations, product
 from typing import Any
 
 from krm_fn.catalog.rows import Gpu
-from krm_fn.planner.capacity import plans
-from krm_fn.planner.change import Change
+from krm_fn.planner.change import Change, Try
 from krm_fn.planner.changes import Groups, groups_of
 from krm_fn.planner.plan import Alternative, Plan, Question
 
@@ -19,18 +18,20 @@ VARIED = {"gpuPool.gpu", "serving.tensorParallelSize"}
 """Fields of which several values are offered; of others more than what works is noise."""
 
 
-def alternatives(questions: Sequence[Question], gpus: Iterable[Gpu]) -> tuple[Alternative, ...]:
+def alternatives(
+    questions: Sequence[Question], gpus: Iterable[Gpu], attempt: Try
+) -> tuple[Alternative, ...]:
     """Up to five changes that work for every variant, least loss first.
 
     Pairs are tried where fewer than three single changes work; none contains a working single.
     """
     groups = groups_of(questions, tuple(gpus))
     singles = [(change,) for group in groups.values() for change in group]
-    found = _working(questions, singles, MOST)
+    found = _working(attempt, singles, MOST)
     if len(found) >= FEW:
         return tuple(found)
     pairs = [pair for pair in _pairs(groups) if not any(_contains(pair, one) for one in found)]
-    return (*found, *_working(questions, pairs, FEW - len(found)))
+    return (*found, *_working(attempt, pairs, FEW - len(found)))
 
 
 def _contains(pair: Iterable[Change], one: Alternative) -> bool:
@@ -48,16 +49,14 @@ def _pairs(groups: Groups) -> Iterator[tuple[Change, ...]]:
     yield from product(groups["gpu"], groups["pool"])
 
 
-def _working(
-    questions: Sequence[Question], tries: Iterable[tuple[Change, ...]], most: int
-) -> list[Alternative]:
+def _working(attempt: Try, tries: Iterable[tuple[Change, ...]], most: int) -> list[Alternative]:
     found: list[Alternative] = []
     offered: set[frozenset[str]] = set()
     for changes in tries:
         if len(found) == most:
             break
         fields = frozenset(_paths(changes))
-        alternative = None if fields in offered else _tried(questions, changes)
+        alternative = None if fields in offered else _tried(attempt, changes)
         if alternative:
             found.append(alternative)
             offered |= set() if fields & VARIED else {fields}
@@ -68,18 +67,17 @@ def _paths(changes: Iterable[Change]) -> dict[str, Any]:
     return {path: value for change in changes for path, value in change.paths.items()}
 
 
-def _tried(questions: Sequence[Question], changes: Sequence[Change]) -> Alternative | None:
-    changed = list(questions)
-    for change in changes:
-        changed = [change.apply(question) for question in changed]
-    found = plans(changed)
-    if not all(plan.feasible for plan in found):
+def _tried(attempt: Try, changes: Sequence[Change]) -> Alternative | None:
+    paths = _paths(changes)
+    trial = attempt(paths)
+    if trial is None:
         return None
+    more = [f"with `{path}: {value}`" for path, value in trial.paths.items() if path not in paths]
     return Alternative(
-        change=_paths(changes),
-        gpus=max(plan.gpus_per_replica * plan.replicas for plan in found),
-        memory_margin_bytes=min(_margin(plan) for plan in found),
-        because="; ".join(change.because for change in changes),
+        change=dict(trial.paths),
+        gpus=max(plan.gpus_per_replica * plan.replicas for plan in trial.plans),
+        memory_margin_bytes=min(_margin(plan) for plan in trial.plans),
+        because="; ".join((*(change.because for change in changes), *more)),
     )
 
 

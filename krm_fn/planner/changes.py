@@ -4,7 +4,7 @@ First what costs accuracy or comfort a little, then what costs GPUs, then what g
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from krm_fn.planner.candidates import Candidate, candidates
 from krm_fn.planner.change import Change
 from krm_fn.planner.extra_changes import extra_changes
 from krm_fn.planner.load import UTILISATION, objective_values
-from krm_fn.planner.plan import Interconnect, Parallelism, PoolShape, Question
+from krm_fn.planner.plan import Parallelism, PoolShape, Question
 from krm_fn.planner.refusals import FIELDS
 from krm_fn.planner.serving import CONTEXT_STEP, fitted
 from krm_fn.units import gib
@@ -24,6 +24,7 @@ FP8_WEIGHTS_SINCE = (8, 0)
 """vLLM runs fp8 weights on 8.0 and newer, below 8.9 as weight-only Marlin (fp8.py, 0.33)."""
 
 
+CARRIED = "the load that the share carries"
 Groups = dict[str, tuple[Change, ...]]
 
 
@@ -44,26 +45,18 @@ def groups_of(questions: Sequence[Question], gpus: tuple[Gpu, ...]) -> Groups:
     }
 
 
-def _stated(name: str, value: Any) -> Callable[[Question], Question]:
-    return lambda q: replace(q, stated=replace(q.stated, **{name: value}))
-
-
 def _layout_changes(question: Question) -> Iterator[Change]:
     """Another tensor size than the stated one; nothing of the less usual sizes."""
     for name in ("attention_data", "expert", "pipeline", "data"):
         if (getattr(question.stated, name) or 1) > 1:
-            because = "the usual layout"
-            yield Change({f"serving.{FIELDS[name]}": 1}, _stated(name, 1), because)
+            yield Change({f"serving.{FIELDS[name]}": 1}, "the usual layout")
     if not question.stated.tensor:
         return
     free = replace(question, stated=replace(question.stated, tensor=None, pipeline=None))
     for size in sorted({layout.tensor for layout in layouts.legal(free)}):
         if size != question.stated.tensor:
-            yield Change(
-                paths={"serving.tensorParallelSize": size},
-                apply=_stated("tensor", size),
-                because=f"tensor size {size} is legal for this model",
-            )
+            because = f"tensor size {size} is legal for this model"
+            yield Change({"serving.tensorParallelSize": size}, because)
 
 
 def _replica_changes(questions: Sequence[Question]) -> Iterator[Change]:
@@ -82,7 +75,7 @@ def _replica_changes(questions: Sequence[Question]) -> Iterator[Change]:
         less = [count for count in rooms if 0 < count < value]
         for count in (*more, *less) if value else ():
             because = "what the share holds" if count < value else "what the load needs"
-            yield Change({f"scaling.{field}": count}, _stated(name, count), because)
+            yield Change({f"scaling.{field}": count}, because)
 
 
 def _cache_changes(question: Question) -> Iterator[Change]:
@@ -91,7 +84,6 @@ def _cache_changes(question: Question) -> Iterator[Change]:
     if capable and known and not question.stated.kv_cache_dtype:
         yield Change(
             paths={"serving.kvCacheDtype": "fp8"},
-            apply=_stated("kv_cache_dtype", "fp8"),
             because="half the KV cache per token, a small loss of accuracy",
         )
 
@@ -111,7 +103,6 @@ def _context_changes(questions: Sequence[Question]) -> Iterator[Change]:
         if least <= length and (current is None or length < current):
             yield Change(
                 paths={"serving.maxModelLen": length},
-                apply=_stated("max_model_len", length),
                 because=f"one request of {length} tokens fits",
             )
 
@@ -126,7 +117,6 @@ def _quantization_changes(question: Question) -> Iterator[Change]:
     if capable and question.shape.quantization is None and not question.stated.quantization:
         yield Change(
             paths={"serving.quantization": "fp8"},
-            apply=_stated("quantization", "fp8"),
             because="weights quantised to 8 bits at start, half the memory; "
             "a checkpoint quantised beforehand is better",
         )
@@ -137,55 +127,52 @@ def _pool_changes(question: Question) -> Iterator[Change]:
     pool = question.pool
     total = pool.gpus_per_node * pool.nodes
     if pool.share < total:
-        yield _pool({"gpuPool.share": total}, share=total, because="the whole pool")
+        yield Change({"gpuPool.share": total}, "the whole pool")
     for size in (2, 4, 8):
         if size > pool.gpus_per_node:
-            share = size * pool.nodes
-            yield _pool(
-                {"gpuPool.gpusPerNode": size}
-                | ({"gpuPool.share": share} if pool.share_stated else {}),
-                gpus_per_node=size,
-                share=share,
-                because=f"nodes with {size} GPUs",
-            )
+            share = {"gpuPool.share": size * pool.nodes} if pool.share_stated else {}
+            yield Change({"gpuPool.gpusPerNode": size} | share, f"nodes with {size} GPUs")
     for count in (2, 4, 8, 16):
         if count > pool.nodes:
-            share = pool.gpus_per_node * count
-            yield _pool(
-                {"gpuPool.nodes": count} | ({"gpuPool.share": share} if pool.share_stated else {}),
-                nodes=count,
-                share=share,
-                because=f"{count} nodes",
-            )
-
-
-def _pool(paths: dict[str, Any], *, because: str, **changes: Any) -> Change:
-    return Change(
-        paths=paths,
-        apply=lambda q: replace(q, pool=replace(q.pool, **changes)),
-        because=because,
-    )
+            share = {"gpuPool.share": pool.gpus_per_node * count} if pool.share_stated else {}
+            yield Change({"gpuPool.nodes": count} | share, f"{count} nodes")
 
 
 def _gpu_changes(question: Question, gpus: tuple[Gpu, ...]) -> Iterator[Change]:
-    """Boards of the same vendor with more memory, the next larger first."""
+    """More of the board that is in parts, then boards with more memory, the next larger first."""
     pool = question.pool
+    yield from _part_changes(pool, gpus)
     larger = [
         gpu
         for gpu in gpus
         if gpu.vendor == pool.gpu.vendor and gpu.memory_bytes > pool.gpu_memory_bytes * 1.1
     ]
     for gpu in sorted(larger, key=lambda gpu: (gpu.memory_bytes, gpu.name)):
-        yield Change(
-            paths={"gpuPool.gpu": gpu.name},
-            apply=lambda q, gpu=gpu: replace(q, pool=_with_gpu(q.pool, gpu)),  # type: ignore[misc]
-            because=f"{gib(gpu.memory_bytes)} per GPU",
-        )
+        yield Change({"gpuPool.gpu": gpu.name, **_whole(pool)}, f"{gib(gpu.memory_bytes)} per GPU")
 
 
-def _with_gpu(pool: PoolShape, gpu: Gpu) -> PoolShape:
-    link: Interconnect = "nvlink" if gpu.form in ("sxm", "superchip") else "pcie"
-    return replace(pool, gpu=gpu, gpu_memory_bytes=gpu.memory_bytes, interconnect=link)
+def _part_changes(pool: PoolShape, gpus: tuple[Gpu, ...]) -> Iterator[Change]:
+    """The board alone instead of shared, larger slices of it, all of it."""
+    board = next((gpu for gpu in gpus if gpu.name == pool.gpu.parent), None)
+    if board is None:
+        return
+    profiles = list(board.mig_profiles)
+    if pool.gpu.mig in profiles:
+        for profile in profiles[profiles.index(pool.gpu.mig) + 1 :]:
+            paths = {"gpuPool.gpu": board.name, "gpuPool.mig.profile": profile}
+            yield Change(paths, f"the slice {profile}")
+    if pool.sharers > 1:
+        yield Change({"gpuPool.gpu": board.name, **_whole(pool)}, "a GPU of its own")
+
+
+def _whole(pool: PoolShape) -> dict[str, Any]:
+    """What a whole board of another kind has no use for."""
+    given = {
+        "gpuPool.mig": pool.gpu.mig,
+        "gpuPool.shared": pool.sharers > 1,
+        "gpuPool.gpuMemory": pool.gpu_memory_bytes != pool.gpu.memory_bytes,
+    }
+    return {path: None for path, is_given in given.items() if is_given}
 
 
 def _load_changes(questions: Sequence[Question]) -> Iterator[Change]:
@@ -195,9 +182,9 @@ def _load_changes(questions: Sequence[Question]) -> Iterator[Change]:
     rate = _floor(min(rate for rate, _ in carried))
     users = min(users for _, users in carried)
     if workload.requests_per_second and 0 < rate < workload.requests_per_second:
-        yield _load({"workload.requestsPerSecond": rate}, requests_per_second=rate)
+        yield Change({"workload.requestsPerSecond": rate}, CARRIED)
     if workload.concurrency and 0 < users < workload.concurrency:
-        yield _load({"workload.concurrency": users}, concurrency=users)
+        yield Change({"workload.concurrency": users}, CARRIED)
 
 
 def _carried(question: Question) -> tuple[float, int]:
@@ -217,14 +204,6 @@ def _floor(value: float) -> float:
     """Two digits, rounded down."""
     step = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
     return float(f"{math.floor(value / step + 1e-9) * step:.6g}")
-
-
-def _load(paths: dict[str, Any], **changes: Any) -> Change:
-    return Change(
-        paths=paths,
-        apply=lambda q: replace(q, workload=replace(q.workload, **changes)),
-        because="the load that the share carries",
-    )
 
 
 def _objective_changes(questions: Sequence[Question]) -> Iterator[Change]:
@@ -260,9 +239,5 @@ def _reached(question: Question) -> dict[str, float]:
 
 
 def _objectives(values: dict[str, float]) -> Change:
-    seconds: dict[str, Any] = {f"{name}_seconds": value for name, value in values.items()}
-    return Change(
-        paths={f"workload.objectives.{k}": f"{round(v * 1000)}ms" for k, v in values.items()},
-        apply=lambda q: replace(q, workload=replace(q.workload, **seconds)),
-        because="what these GPUs reach",
-    )
+    paths = {f"workload.objectives.{k}": f"{round(v * 1000)}ms" for k, v in values.items()}
+    return Change(paths, "what these GPUs reach")

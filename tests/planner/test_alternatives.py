@@ -1,7 +1,7 @@
 """Changes that are offered for a service that cannot work: which, in what order, how many."""
 
 import pytest
-from asking import LLAMA, QWEN, plan, plans
+from asking import LLAMA, QWEN, answer, config, plan, plans
 
 L4, L40S, H100 = "NVIDIA-L4", "NVIDIA-L40S", "NVIDIA-H100-80GB-HBM3"
 
@@ -94,3 +94,37 @@ def test_a_pair_is_offered_where_no_single_change_works():
 def test_no_more_than_five():
     """A reader wants a choice, not a catalogue."""
     assert len(plan(QWEN, L4, serving={"maxModelLen": 40960}).alternatives) <= 5
+
+
+def test_slices_are_exchanged_for_larger_ones_and_whole_boards():
+    """`mig` goes where a board is whole."""
+    found = changes(plan(QWEN, "NVIDIA-A100-SXM4-40GB", pool={"mig": {"profile": "1g.5gb"}}))
+    larger = {"gpuPool.gpu": "NVIDIA-A100-SXM4-40GB", "gpuPool.mig.profile": "3g.20gb"}
+
+    assert larger in found
+    assert {"gpuPool.gpu": L4, "gpuPool.mig": None} in found
+
+
+def test_a_shared_gpu_is_exchanged_for_one_of_its_own():
+    (first, *_) = changes(plan(QWEN, L4, pool={"shared": {"replicas": 4}}))
+
+    assert first == {"gpuPool.gpu": L4, "gpuPool.shared": None}
+
+
+def test_a_change_brings_the_cache_that_its_replicas_need():
+    """Nodes with room for two replicas cannot share a claim that one node mounts."""
+    spec = {"storage": {"cache": "claim"}, "serving": {"tensorParallelSize": 2}}
+    found = changes(plan("Qwen/Qwen3-0.6B", L4, pool={"gpusPerNode": 1, "nodes": 2}, **spec))
+
+    assert {"serving.tensorParallelSize": 1, "storage.cache": "ephemeral"} in found
+
+
+def test_a_pool_that_services_share_is_changed_in_its_own_document():
+    pool = {"apiVersion": "krm-fn.dev/v1alpha1", "kind": "GPUPool", "metadata": {"name": "small"}}
+    pool |= {"spec": {"gpu": L4, "gpusPerNode": 1}}
+    service = config(LLAMA)
+    service["spec"] = {"model": service["spec"]["model"], "gpuPoolRef": {"name": "small"}}
+
+    _, said = answer(service, pool)
+
+    assert any("1. GPUPool/small spec." in result.message for result in said)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from asking import plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_cases import (
@@ -21,11 +22,9 @@ from memory_cases import (
 
 from krm_fn.catalog import models
 from krm_fn.catalog.architecture import model_shape
-from krm_fn.catalog.gpus import gpu
 from krm_fn.engines import ENGINES
 from krm_fn.function.draft_facts import as_llama
 from krm_fn.planner.adapters import WHOLE, adapter_bytes, host_bytes, lora_bytes, slot_width
-from krm_fn.planner.alternatives import alternatives
 from krm_fn.planner.cache_spec import CacheSpec
 from krm_fn.planner.cache_tokens import Batch, concurrency, token_pool, window_cap
 from krm_fn.planner.drafts import draft_bytes
@@ -451,21 +450,18 @@ def test_a_draft_never_leaves_more_tokens(method, size):
 
 def test_fewer_slots_and_no_drafts_are_ways_out():
     """On 24 GB neither 64 slots of rank 64 fit beside Llama 3 8B nor another 8B that drafts."""
+    model, pool = "meta-llama/Llama-3.1-8B-Instruct", {"gpusPerNode": 1}
+    adapters = [{"name": "tone", "id": "someone/tone"}]
+    drafts = {"method": "draft", "model": {"id": model}}
     asked = (
-        with_adapters(LLAMA_3_8B, version="0.33.0", slots=64, rank=64),
-        drafting(LLAMA_3_8B, "draft", small=LLAMA_3_8B),
+        {"lora": {"adapters": adapters, "maxLoras": 64, "maxRank": 64}},
+        {"speculative": drafts},
     )
     found = [
         way.change
-        for each in asked
-        for way in alternatives([replace(each, pool=small_pool(each.pool))], ())
+        for serving in asked
+        for way in plan(model, "NVIDIA-L4", pool=pool, serving=serving).alternatives
     ]
 
     assert {"serving.lora.maxLoras": 1} in found
     assert {"serving.speculative": None} in found
-
-
-def small_pool(pool):
-    board = gpu("NVIDIA-L4")
-    total = board.memory_bytes
-    return replace(pool, gpu=board, gpu_memory_bytes=total, gpus_per_node=1, share=1)
