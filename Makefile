@@ -21,7 +21,8 @@ demo: install  ## render examples/quickstart into build/demo and say why
 	@cd build/demo && find . -name '*.yaml' | sort
 
 test: install  ## all tests; parts that need kustomize, kubectl, kpt, docker or a cluster say so
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -q -n auto --ignore=tests/integration --ignore=tests/cluster
+	$(BIN)/python -m pytest tests/integration tests/cluster
 
 test-fast: install  ## the inner loop: no program, no slow test
 	$(BIN)/python -m pytest -q -x -n auto -m 'not slow and not cluster' --ignore=tests/integration
