@@ -59,6 +59,9 @@ def main(argv: Sequence[str]) -> int:
         return 1
     except BrokenPipeError:
         return 1
+    except OSError as fault:
+        print(f"error: {fault.filename}: {fault.strerror}", file=sys.stderr)
+        return 1
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

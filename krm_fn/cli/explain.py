@@ -10,6 +10,7 @@ from dataclasses import asdict
 from itertools import groupby
 
 from krm_fn.cli import files
+from krm_fn.errors import ConfigError, error
 from krm_fn.function import report
 from krm_fn.function.explain import Line, explained
 from krm_fn.function.intake import intake
@@ -27,8 +28,10 @@ def arguments(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Infeasible plans are explained too: that is when one wants to know."""
-    items = tuple(item for path in options.configs for item in files.given(path))
+    items = files.packages(options.configs)
     services = plan_services(intake(ResourceList(items=items)))
+    if not services:
+        raise ConfigError([error(f"no LLMService in {', '.join(options.configs)}")])
     found = [
         (each, plan, explained(each.facts, plan))
         for each in services

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from krm_fn import krm
@@ -49,14 +49,29 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
 def _items(name: str, path: Path) -> tuple[Item, ...] | None:
     """The objects of one file, None if it holds no Kubernetes objects."""
     try:
-        items = krm.file_items(name, path.read_text(encoding="utf-8"))
+        items = krm.file_items(name, _read(path))
         kinds = [(item.api_version, item.kind) for item in items]
-    except (KrmFnError, UnicodeDecodeError, ValueError):
+    except (KrmFnError, ValueError):
         text = path.read_text(encoding="utf-8", errors="replace")
         if "krm-fn.dev/" in text:
             raise
         return None
     return items if all(version and kind for version, kind in kinds) else None
+
+
+def packages(paths: Iterable[str]) -> tuple[Item, ...]:
+    """The objects of several arguments; each file or folder is a package of its own."""
+    found = ((path, item) for path in paths for item in given(path))
+    return tuple(
+        replace(item, where={**item.where, krm.PACKAGE_PATH: _package_of(path)})
+        for path, item in found
+    )
+
+
+def _package_of(path: str) -> str:
+    """Files of one folder may refer to each other, and share no name."""
+    place = Path(path)
+    return str(place if place.is_dir() else place.parent)
 
 
 def given(path: str) -> tuple[Item, ...]:
@@ -68,7 +83,18 @@ def given(path: str) -> tuple[Item, ...]:
         return tuple(item for item in package(place).items if _is_ours(item))
     if not place.exists():
         raise ConfigError([error(f'"{path}" is neither a file nor a folder')])
-    return krm.file_items(place.name, place.read_text(encoding="utf-8"))
+    return krm.file_items(place.name, _read(place))
+
+
+def _read(path: Path) -> str:
+    """Text in UTF-8, as Kubernetes has it."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as fault:
+        message = f'"{path}" is not UTF-8 (byte {fault.start}): save it as UTF-8'
+        raise ConfigError([error(message)]) from None
+    except OSError as fault:
+        raise ConfigError([error(f'"{path}" cannot be read: {fault.strerror}')]) from None
 
 
 def _is_ours(item: Item) -> bool:

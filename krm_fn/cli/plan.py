@@ -8,14 +8,14 @@ others. Exit 1 if any is infeasible or wrong.
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from krm_fn import krm
 from krm_fn.cli import files
-from krm_fn.errors import KrmFnError
-from krm_fn.function import report
-from krm_fn.function.intake import Intake, intake
+from krm_fn.errors import ConfigError, KrmFnError, error, has_errors
+from krm_fn.function import pools, report
+from krm_fn.function.intake import Intake, Request, intake
 from krm_fn.function.pools import Planned
 from krm_fn.function.rendered import plan_one
 from krm_fn.krm import ResourceList
@@ -28,10 +28,12 @@ def arguments(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Every document is planned by itself, so that one fault hides no other."""
-    items = tuple(item for path in options.configs for item in files.given(path))
+    items = files.packages(options.configs)
     given = intake(ResourceList(items=items))
+    _refuse_nothing(given, options.configs)
     objects: list[dict[str, Any]] = []
-    for found in planned(given):
+    found_all = planned(given)
+    for found in found_all:
         objects += _objects(found)
         if options.output == "text":
             _print(found)
@@ -39,15 +41,33 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(objects, indent=2))
     if options.output == "yaml":
         sys.stdout.write(krm.dump(objects))
-    return int(not objects or not all(each["feasible"] for each in objects))
+    faults = tuple(pools.pool_faults([each for each in found_all if isinstance(each, Planned)]))
+    for result in faults:
+        print(result.line, file=sys.stderr)
+    works = bool(objects) and all(each["feasible"] for each in objects)
+    return int(not works or has_errors((*given.faults, *faults)))
 
 
-def planned(given: Intake) -> Iterator[Planned | tuple[str, KrmFnError]]:
-    for request in given.requests:
-        try:
-            yield plan_one(request, given)
-        except KrmFnError as fault:
-            yield request.name, fault
+def _refuse_nothing(given: Intake, configs: Sequence[str]) -> None:
+    """Documents that cannot be read, and none that asks for a plan."""
+    for result in given.faults:
+        print(result.line, file=sys.stderr)
+    if not given.requests:
+        raise ConfigError([] if given.faults else [error(f"no LLMService in {', '.join(configs)}")])
+
+
+def planned(given: Intake) -> list[Planned | tuple[str, KrmFnError]]:
+    """Each service by itself, with its part of what several take from one pool."""
+    found = [_planned(request, given) for request in given.requests]
+    shared = iter(pools.shared_out([each for each in found if isinstance(each, Planned)]))
+    return [next(shared) if isinstance(each, Planned) else each for each in found]
+
+
+def _planned(request: Request, given: Intake) -> Planned | tuple[str, KrmFnError]:
+    try:
+        return plan_one(request, given)
+    except KrmFnError as fault:
+        return request.name, fault
 
 
 def _objects(found: Planned | tuple[str, KrmFnError]) -> Sequence[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from krm_fn.cli import files
 from krm_fn.errors import ConfigError, error
-from krm_fn.function import generate, report
+from krm_fn.function import generate, report, validates
 from krm_fn.function.intake import intake
 from krm_fn.function.rendered import Rendered, render_services
 from krm_fn.krm import Item, ResourceList
@@ -32,7 +32,10 @@ def run(options: argparse.Namespace) -> int:
     there = files.package(folder) if folder.is_dir() else None
     items = _inputs(options, folder, there.items if there else ())
     resources = ResourceList(items=items)
-    answer = generate(resources, mode="tree", prune=options.prune)
+    if validates := [item.name for item in items if _validates(item)]:
+        message = f"{', '.join(map(str, validates))}: writes nothing; use `krm-fn validate`"
+        raise ConfigError([error(message, "spec.output.mode")])
+    answer = generate(resources, prune=options.prune)
     for result in answer.results:
         print(result.line, file=sys.stderr)
     before = there.items if there else ()
@@ -44,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     changes = list(files.written(folder, before, after))
     for change in changes:
         print(change)
-    print(f"{len(changes)} files changed in {folder}", file=sys.stderr)
+    print(f"{report.counted(len(changes), 'file')} changed in {folder}", file=sys.stderr)
     for each in render_services(intake(resources)):
         _say(each, folder)
     return 0
@@ -52,7 +55,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _folder(options: argparse.Namespace) -> Path:
     if options.output_dir:
-        return Path(options.output_dir)
+        folder = Path(options.output_dir)
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError([error(f'-d "{folder}" is no folder: state one, or a new name')])
+        return folder
     if options.source == files.STDIN:
         raise ConfigError([error("state a folder with -d when the config comes from stdin")])
     source = Path(options.source)
@@ -62,16 +68,23 @@ def _folder(options: argparse.Namespace) -> Path:
 def _inputs(options: argparse.Namespace, folder: Path, there: tuple[Item, ...]) -> tuple[Item, ...]:
     """What stands in the folder, and the documents of a source outside it, which come first."""
     if _is_inside(options, folder):
+        if Path(options.source).is_file():
+            _refuse_others(options, files.given(options.source))
         return there
     if options.prune:
         message = "--prune is for a folder that is rendered in place: its configs say who is gone"
         raise ConfigError([error(message)])
     outside = files.given(options.source)
-    if not any(item.kind == "LLMService" for item in outside):
-        raise ConfigError([error(f'"{options.source}" holds no LLMService')])
+    _refuse_others(options, outside)
     taken = {(item.kind, item.name) for item in outside}
     others = (item for item in there if (item.kind, item.name) not in taken)
     return (*outside, *(item for item in others if item.kind != "LLMService"))
+
+
+def _refuse_others(options: argparse.Namespace, found: tuple[Item, ...]) -> None:
+    """A source that asks for nothing."""
+    if not any(_is_source(item) for item in found):
+        raise ConfigError([error(f"no LLMService in {options.source}")])
 
 
 def _is_inside(options: argparse.Namespace, folder: Path) -> bool:
@@ -85,9 +98,15 @@ def _is_source(item: Item) -> bool:
     return item.api_version.startswith("krm-fn.dev/") and item.kind != "LLMPlan"
 
 
+def _validates(item: Item) -> bool:
+    return validates(ResourceList(items=(), function_config=item))
+
+
 def _say(each: Rendered, folder: Path) -> None:
     facts = each.facts
-    name, path = facts.service.metadata.name, facts.service.spec.output.path
+    name, output = facts.service.metadata.name, facts.service.spec.output
+    objects = report.flat_files(each.rendering, facts) if output.mode == "flat" else ()
+    steps = report.next_steps(facts, folder / output.path, objects)
     print(f"\n{name}: {facts.service.spec.model.id} on {facts.gpu.name}")
-    for line in (*report.why(each.planned.plans), *report.next_steps(facts, folder / path)):
+    for line in (*report.why(each.planned.plans), *steps):
         print(f"  {line}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from krm_fn import checks
 from krm_fn.cli import files
 from krm_fn.errors import KrmFnError, Result, has_errors
-from krm_fn.function import generate
+from krm_fn.function import generate, report
 from krm_fn.krm import Item, ResourceList
 
 
@@ -30,7 +30,11 @@ def run(options: argparse.Namespace) -> int:
     for result in results:
         path = (result.file or {}).get("path")
         print(f"{path}: {result.line}" if path else result.line)
-    print(f"{len(items)} objects, {len(results)} findings", file=sys.stderr)
+    found = report.counted(len(results), "finding")
+    print(
+        f"{report.counted(len(items), 'object') if items else 'no object'}, {found}",
+        file=sys.stderr,
+    )
     return int(has_errors(results) or not items)
 
 
@@ -40,7 +44,7 @@ def _items(source: str) -> tuple[Item, ...]:
 
 
 def _config_results(items: tuple[Item, ...]) -> tuple[Result, ...]:
-    if not any(item.kind == "LLMService" for item in items):
+    if all(item.kind == "LLMPlan" for item in items):
         return ()
     try:
         return generate(ResourceList(items=items), mode="tree").results

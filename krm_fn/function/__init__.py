@@ -82,7 +82,7 @@ def _flat(resources: ResourceList, each: Rendered) -> tuple[Document, ...]:
     objects = each.rendering.flat[report.chosen_variant(each.facts)]
     if not krm.in_package(resources):
         return tuple(Document(None, manifest) for manifest in objects)
-    files = tuple(Document(f"{manifest['kind'].lower()}.yaml", manifest) for manifest in objects)
+    files = tuple(Document(report.flat_file(manifest), manifest) for manifest in objects)
     return krm.below(each.facts.service.spec.output.path, files)
 
 

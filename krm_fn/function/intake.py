@@ -1,12 +1,13 @@
 """What a ResourceList asks of us: services, pools and cards, wherever they stand in it."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from krm_fn import api
 from krm_fn.api.v1alpha1 import GPUPool, LLMService, ModelCard
-from krm_fn.errors import Result
+from krm_fn.errors import Result, error
 from krm_fn.krm import Item, Manifest, ResourceList, in_package
 
 FUNCTION_INPUT = "ConfigMap"
@@ -65,20 +66,43 @@ def intake(resources: ResourceList) -> Intake:
         pools={(p, v.metadata.name): v for p, v in values if isinstance(v, GPUPool)},
         cards={(p, v.metadata.name): v for p, v in values if isinstance(v, ModelCard)},
         alone=not in_package(resources) and len(resources.items) <= 1,
-        faults=tuple(fault for *_, faults in parsed for fault in faults),
+        faults=(
+            *(fault for *_, faults in parsed for fault in faults),
+            *_shared_names([item for item, _ in documents]),
+        ),
     )
 
 
 def _ours(resources: ResourceList) -> Iterator[Item]:
-    """Items of our group, by place and name; the functionConfig is often one of them."""
-    seen: set[Any] = set()
+    """Items of our group, and the functionConfig, which is often one of them."""
     config = resources.function_config
-    for item in (*resources.items, *((config,) if config else ())):
-        key = (item.package_path, item.path, item.kind, item.name)
-        is_echo = item is config and any(key[2:] == known[2:] for known in seen)
-        if item.api_version.startswith("krm-fn.dev/") and key not in seen and not is_echo:
-            seen.add(key)
-            yield item
+    found = [item for item in resources.items if _is_ours(item)]
+    yield from found
+    known = {(item.kind, item.name) for item in found}
+    if config and _is_ours(config) and (config.kind, config.name) not in known:
+        yield config
+
+
+def _is_ours(item: Item) -> bool:
+    return item.api_version.startswith("krm-fn.dev/")
+
+
+def _shared_names(items: Iterable[Item]) -> Iterator[Result]:
+    """Documents of one package, kind and name: neither may win silently over the other."""
+    named: dict[tuple[str | None, str, str | None], list[Item]] = defaultdict(list)
+    for item in items:
+        if item.kind != "LLMPlan":
+            named[item.package_path, item.kind, item.name].append(item)
+    for (_, kind, name), members in named.items():
+        if len(members) > 1:
+            places = ", ".join(sorted({item.path for item in members if item.path}))
+            yield error(
+                f"is the name of {len(members)} {kind} documents"
+                f"{f' ({places})' if places else ''}: give each its own",
+                "metadata.name",
+                current=name,
+                resource=api.reference(members[0].object),
+            )
 
 
 def _request(item: Item, document: Manifest) -> Request:

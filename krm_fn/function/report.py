@@ -4,16 +4,19 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from posixpath import normpath
+from shlex import quote
 from typing import Any
 
-from krm_fn.api import LLMService, reference
+from krm_fn.api import reference
 from krm_fn.errors import Result, error, info
 from krm_fn.function import compose
 from krm_fn.function.facts import Facts
 from krm_fn.function.intake import Request
 from krm_fn.krm import Manifest, wire
 from krm_fn.planner.plan import Alternative, Estimate, MemoryBudget, Plan
+from krm_fn.targets.base import Rendering
 from krm_fn.units import gib, milliseconds
 
 
@@ -113,8 +116,8 @@ def why(plans: Sequence[Plan]) -> tuple[str, ...]:
     plan = plans[0]
     memory, serving = plan.memory, plan.serving
     layout = (
-        f"layout   {_counted(plan.replicas, 'replica')} of {plan.parallelism} = "
-        f"{_counted(plan.replicas * plan.gpus_per_replica, 'GPU')}, at most {plan.max_replicas}: "
+        f"layout   {counted(plan.replicas, 'replica')} of {plan.parallelism} = "
+        f"{counted(plan.replicas * plan.gpus_per_replica, 'GPU')}, at most {plan.max_replicas}: "
         f"{_because(plan, 'parallelism')}"
     )
     room = (
@@ -125,7 +128,7 @@ def why(plans: Sequence[Plan]) -> tuple[str, ...]:
     return (layout, room, *((_speed(plan.estimate),) if plan.estimate else ()))
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
@@ -150,7 +153,7 @@ def alternative_line(facts: Facts, way: Alternative) -> str:
         f"{_field(facts, path)}: {'null' if value is None else value}"
         for path, value in way.change.items()
     )
-    return f"{pasted} ({way.because}; {_counted(way.gpus, 'GPU')})"
+    return f"{pasted} ({way.because}; {counted(way.gpus, 'GPU')})"
 
 
 def _field(facts: Facts, path: str) -> str:
@@ -217,28 +220,50 @@ def shared_folders(services: Sequence[Facts]) -> tuple[Result, ...]:
     )
 
 
-def next_steps(facts: Facts, folder: Any) -> tuple[str, ...]:
-    """How to look at the cluster, apply, call and remove; each a command to paste."""
+CALLS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "generate": ("chat/completions", {"messages": [{"role": "user", "content": "Hello"}]}),
+    "embed": ("embeddings", {"input": "Hello"}),
+}
+"""Path and question of the API that a model has."""
+
+
+def flat_file(manifest: Manifest) -> str:
+    """The file of an object where each has one of its own."""
+    return f"{manifest['kind'].lower()}.yaml"
+
+
+def flat_files(rendering: Rendering, facts: Facts) -> tuple[str, ...]:
+    return tuple(flat_file(each) for each in rendering.flat[chosen_variant(facts)])
+
+
+def next_steps(facts: Facts, folder: Path, objects: Sequence[str] = ()) -> tuple[str, ...]:
+    """How to look at the cluster, apply, call and remove; each a command to paste.
+
+    `objects` = files of the flat shape, which no kustomization holds together.
+    """
     service = facts.service
     space = f" -n {service.metadata.namespace}" if service.metadata.namespace else ""
     labels = compose.placement(facts).node_selector
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    overlay = f"{folder}/overlays/{chosen_variant(facts)}"
+    selector = quote(",".join(f"{key}={value}" for key, value in labels.items()))
+    overlay = f"-k {quote(str(folder / 'overlays' / chosen_variant(facts)))}"
     others = ", ".join(variant.name for variant in facts.variants)
+    note = "" if objects else f"   (overlays: {others})"
+    what = f"-f {','.join(quote(str(folder / name)) for name in objects)}" if objects else overlay
     return (
         f"check    kubectl get nodes -l {selector}",
-        f"apply    kubectl apply{space} -k {overlay}   (overlays: {others})",
-        f"call     {_call(service, space)}",
-        f"remove   kubectl delete{space} -k {overlay}",
+        f"apply    kubectl apply{space} {what}{note}",
+        f"call     {_call(facts, space)}",
+        f"remove   kubectl delete{space} {what}",
     )
 
 
-def _call(service: LLMService, space: str) -> str:
+def _call(facts: Facts, space: str) -> str:
+    service = facts.service
     name, port = service.metadata.name, service.spec.service.port
     model = service.spec.model.served_name or service.spec.model.id
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
-    url = f"localhost:{port}/v1/chat/completions"
+    path, question = CALLS[facts.card.shape.task]
     return (
         f"kubectl port-forward{space} service/{name} {port}:{port} & "
-        f"curl -s {url} -H 'Content-Type: application/json' -d '{body}'"
+        f"curl -s localhost:{port}/v1/{path} -H 'Content-Type: application/json' "
+        f"-d {quote(json.dumps({'model': model, **question}))}"
     )

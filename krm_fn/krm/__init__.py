@@ -10,7 +10,15 @@ results and edits serve them.
 
 from krm_fn.krm.claims import Claim
 from krm_fn.krm.edits import file_hashes
-from krm_fn.krm.item import Identity, Item, Manifest, file_form, item_of, item_of_text
+from krm_fn.krm.item import (
+    PACKAGE_PATH,
+    Identity,
+    Item,
+    Manifest,
+    file_form,
+    item_of,
+    item_of_text,
+)
 from krm_fn.krm.layout import (
     Document,
     Mode,
@@ -29,6 +37,7 @@ from krm_fn.krm.results import has_errors, stderr_lines, wire
 from krm_fn.krm.yaml import Place, documents, dump, dump_all, load, load_all, place
 
 __all__ = [
+    "PACKAGE_PATH",
     "Claim",
     "Document",
     "Identity",
