@@ -13,8 +13,8 @@ from krm_fn.errors import Result, error
 Path = tuple[str | int, ...]
 Written = Callable[[Path], str | None]
 """How the value at a path stands in the document; None = not known."""
-BRANCHES = ("str", "Gpu")
-"""Parts of pydantic's paths that name a branch of `gpu: text | row` and no key."""
+BRANCHES = ("str", "Gpu", "[key]")
+"""Parts of pydantic's paths that name a branch of `gpu: text | row`, or the key itself."""
 
 
 def unknown_text(_: Path) -> None:
@@ -49,10 +49,10 @@ def one_of(names: Any) -> str:
 
 
 def path_text(path: Path) -> str:
-    """`spec.variants.vllm.extraArgs[2]`; keys with dots stand in brackets."""
+    """`spec.variants.vllm.extraArgs[2]`; other keys stand in brackets."""
     text = ""
     for part in path:
-        plain = isinstance(part, str) and "." not in part
+        plain = isinstance(part, str) and not {".", " ", "/"} & {*part}
         text += f".{part}" if plain else f"[{part}]"
     return text.lstrip(".")
 
@@ -102,17 +102,25 @@ def _limit(word: str, key: str) -> Callable[[ErrorDetails], str]:
 
 
 PATTERNS: Mapping[str, str] = {
-    fields.KUBERNETES_NAME: "lower-case letters, digits, - and ., such as hf-token",
+    fields.KUBERNETES_NAME: "a name of lower-case letters, digits, - and .",
     fields.SERVICE_NAME: (
         "a name of at most 40 lower-case letters, digits and -, starting with a letter, such as "
         "qwen3-8b"
     ),
     fields.COMMIT: "a full commit of 40 hexadecimal digits (krm-fn resolve finds it)",
-    fields.URI: '"hub", pvc://claim/path, s3://..., oci://... or /path',
+    fields.URI: '"hub", pvc://claim/path or /path in the container',
     fields.DIGEST: "sha256: and 64 hexadecimal digits",
     fields.HTTP: "an address such as http://prometheus.monitoring.svc:9090",
     fields.ADAPTER_NAME: "letters, digits, -, . and _, such as sql-lora",
     fields.ADAPTER_ID: "an id on the Hub such as org/sql-lora, or /path in the container",
+    fields.LABEL_KEY: (
+        "a label: at most 63 letters, digits, -, _ and ., perhaps after a domain and /, such as "
+        "nvidia.com/gpu.product"
+    ),
+    fields.LABEL_VALUE: "a label's value: at most 63 letters, digits, -, _ and .",
+    fields.IMAGE: "an image such as registry.example.com/vllm/vllm-openai:v0.33.0",
+    fields.REGISTRY: "a registry without a scheme, such as registry.example.com:5000/mirror",
+    fields.ONE_WORD: "one word without spaces",
     fields.DRIVER: 'a driver version in quotes, such as "580"',
 }
 WORDS: Mapping[str, str] = {

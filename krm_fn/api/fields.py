@@ -20,7 +20,15 @@ ADAPTER_NAME = r"^[A-Za-z0-9][-A-Za-z0-9._]*$"
 ADAPTER_ID = r"^[^\s=,]+$"
 DRIVER = r"^\d+(\.\d+)*$"
 KUBERNETES_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+LABEL_KEY = rf"^([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_LABEL}$"
+LABEL_VALUE = rf"^({_LABEL})?$"
+IMAGE = r"^[a-z0-9][-a-z0-9.:/_]*[A-Za-z0-9._:/@-]*[A-Za-z0-9]$"
+REGISTRY = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:\d+)?(/[-a-z0-9._]+)*$"
+ONE_WORD = r"^\S+$"
 Name = Annotated[str, Field(pattern=KUBERNETES_NAME, max_length=253)]
+LabelKey = Annotated[str, Field(pattern=LABEL_KEY)]
+LabelValue = Annotated[str, Field(pattern=LABEL_VALUE)]
 
 
 def _checked_duration(text: str) -> str:

@@ -14,11 +14,16 @@ from krm_fn.api.fields import (
     DIGEST,
     DRIVER,
     HTTP,
+    IMAGE,
+    ONE_WORD,
+    REGISTRY,
     SERVICE_NAME,
     URI,
     Cores,
     Duration,
     Fraction,
+    LabelKey,
+    LabelValue,
     Name,
     PackagePath,
     Port,
@@ -44,9 +49,9 @@ class Safetensors(Spec):
 class Model(Spec):
     """The model: its id on the Hub (or a path in the container), and its facts if given inline."""
 
-    id: Annotated[str, Field(min_length=1, max_length=256)]
+    id: Annotated[str, Field(min_length=1, max_length=256, pattern=ONE_WORD)]
     revision: Annotated[str, Field(pattern=COMMIT)] | None = None
-    served_name: str | None = None
+    served_name: Annotated[str, Field(pattern=ONE_WORD)] | None = None
     uri: Annotated[str, Field(pattern=URI)] = "hub"
     config: dict[str, Any] | None = None
     safetensors: Safetensors | None = None
@@ -57,8 +62,8 @@ class Model(Spec):
 
 
 class Taint(Spec):
-    key: str
-    value: str | None = None
+    key: LabelKey
+    value: LabelValue | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
 
 
@@ -93,15 +98,15 @@ class GpuPoolSpec(Spec):
     nodes: Positive = 1
     share: Positive | None = None
     platform: Platform = "gfd"
-    node_pool: str | None = None
-    node_selector: dict[str, str] = Field(default_factory=dict)
+    node_pool: LabelValue | None = None
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     taints: Annotated[tuple[Taint, ...], Field(strict=False)] | None = None
     spot: bool = False
     node: Node = Node()
     interconnect: Literal["nvlink", "pairs", "pcie"] | None = None
     mig: Mig | None = None
     shared: Shared | None = None
-    runtime_class_name: str | None = None
+    runtime_class_name: Name | None = None
     driver: Annotated[str, Field(pattern=DRIVER)] | None = None
 
     @model_validator(mode="after")
@@ -148,7 +153,7 @@ class Variant(Spec):
 
     engine: str | None = None
     version: str | None = None
-    image: str | None = None
+    image: Annotated[str, Field(pattern=IMAGE)] | None = None
     digest: Annotated[str, Field(pattern=DIGEST)] | None = None
     allow_floating_tag: bool = False
     memory_fraction: Fraction | None = None
@@ -191,7 +196,7 @@ class StorageSpec(Spec):
     """Where weights are kept between starts, and how fast they arrive."""
 
     cache: Literal["auto", "claim", "ephemeral", "none"] = "auto"
-    storage_class: str | None = None
+    storage_class: Name | None = None
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] | None = None
     size: Quantity | None = None
     prefetch: bool | None = None
@@ -234,8 +239,8 @@ class SecuritySpec(Spec):
 
 
 class ImagesSpec(Spec):
-    registry: str | None = None
-    pull_secrets: Texts = ()
+    registry: Annotated[str, Field(pattern=REGISTRY)] | None = None
+    pull_secrets: Annotated[tuple[Name, ...], Field(strict=False)] = ()
 
 
 class OutputSpec(Spec):

@@ -77,7 +77,7 @@ def _shape(known: _Known, config: Config) -> ModelShape:
     family = known.family
     layers = _layers(family, config)
     layout, fault = quantization(_stored_as(config), config.get("expert_dtype"))
-    longest = config.number("max_position_embeddings")
+    longest = config.number("max_position_embeddings") - family.reserved
     return ModelShape(
         architecture=known.name,
         model_type=config.raw.get("model_type"),
@@ -93,6 +93,7 @@ def _shape(known: _Known, config: Config) -> ModelShape:
         encoder_parameters=_encoder(known.tower, config),
         mtp_layers=config.number("mtp_layers", 0),
         task=family.task,
+        causal=family.causal and _is_causal(config),
         quantization=layout,
         lm_head=family.lm_head,
         lm_head_bias=config.flag(family.lm_head_bias),
@@ -103,6 +104,12 @@ def _shape(known: _Known, config: Config) -> ModelShape:
         other_parameters=family.other(config),
         unknown=(*known.remarks(), *((fault,) if fault else ()), *_left(config)),
     )
+
+
+def _is_causal(config: Config) -> bool:
+    """What the config says of a decoder that was trained to embed (EmbeddingGemma, GTE-Qwen2)."""
+    both = bool(config.get("use_bidirectional_attention", False))
+    return bool(config.get("is_causal", True)) and not both
 
 
 def _stored_as(config: Config) -> Json | None:

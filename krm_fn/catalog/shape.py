@@ -169,8 +169,9 @@ class ModelShape:
 
     `encoder_parameters`: vision or audio tower and projector, in the model's dtype.
     `mtp_layers`: draft layers inside the checkpoint (DeepSeek MTP), loaded only when used.
-    `task`: "generate", or "embed" for pooling models. `parameters` may be None when the layers do
-    not determine it. `unknown` names what in the config was not understood; never silently dropped.
+    `task`: "generate", or "embed" for pooling models. `causal` False: every token sees all others.
+    `parameters` may be None when the layers do not determine it. `unknown` names what in the config
+    was not understood; never silently dropped.
     `rope_caches`: (positions, dimensions) of each distinct rotary table that an engine keeps.
     `lm_head` False: a model without output head. `per_layer_input`: width of Gemma's per-layer
     embeddings. `other_parameters`: pooler and the like, replicated, in the model's dtype.
@@ -198,6 +199,7 @@ class ModelShape:
     encoder_tokens: int = 0
     mtp_layers: int = 0
     task: Literal["generate", "embed"] = "generate"
+    causal: bool = True
     quantization: Quantization | None = None
     unknown: tuple[str, ...] = ()
 

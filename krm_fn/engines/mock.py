@@ -50,7 +50,7 @@ def server(launch: Launch) -> Server:
         writable=(("tmp", "/tmp", 64 * MIB),),  # noqa: S108  # a path in the container
         cpu_cores=0.25,
         memory_bytes=256 * MIB,
-        memory_limit_bytes=512 * MIB,
+        memory_limit_bytes=1024 * MIB,
         ephemeral_bytes=128 * MIB,
         pre_stop_seconds=launch.host.pre_stop_seconds,
         shutdown_seconds=launch.host.shutdown_seconds,

@@ -122,8 +122,9 @@ def architectures_in(engine: str, version: str, section: str) -> frozenset[str]:
 
 def version_faults(engine: str, version: str, path: str) -> tuple[Result, ...]:
     """A version that is no release name, too old for the tables, or newer than they know."""
-    if not is_release(version):
-        return (error(f'must be a release such as "{newest(engine)}"', path, current=version),)
+    if not is_release(version) or (engine in TABLED and not _is_full(version)):
+        text = f'must be a full release such as "{newest(engine)}"; got "{version}"'
+        return (error(text, path, current=version),)
     if engine not in TABLED or is_listed(engine, version):
         return ()
     before, after = neighbours(engine, version)
@@ -134,6 +135,11 @@ def version_faults(engine: str, version: str, path: str) -> tuple[Result, ...]:
         text = f"{engine} {version} is newer than the tables, which end at {before}: its flags are "
         return (warning(text + "taken to be the same", path, current=version),)
     return ()
+
+
+def _is_full(version: str) -> bool:
+    """Whether an image can have it as its tag: 0.9 is a line of releases."""
+    return version.partition("+")[0].count(".") >= 2  # major, minor, patch
 
 
 def architecture_faults(

@@ -9,9 +9,22 @@ from dataclasses import replace
 
 from krm_fn.engines.since import Since, all_at, at, number
 from krm_fn.engines.vllm_calibration import ACTIVATION, CONTEXT, GRAPHS, NON_TORCH
-from krm_fn.planner.limits import Batch, CacheBlock, CacheRules, EngineLimits, Where
+from krm_fn.planner.limits import Batch, CacheBlock, CacheRules, EngineLimits, Where, WholePrompts
 from krm_fn.units import GIB
 
+WHOLE_PROMPTS: tuple[Since[WholePrompts], ...] = (
+    Since(
+        until=(0, 10, 1),
+        value="embedding models",
+        source="engine/arg_utils.py, 0.9.2: no chunked prefill for pooling models",
+    ),
+    Since(
+        since=(0, 10, 1),
+        value="encoders",
+        source="engine/arg_utils.py, 0.10.1: only for the last token's pooling; 0.33: "
+        "ModelConfig.is_chunked_prefill_supported",
+    ),
+)
 FRACTION = (
     Since(until=(0, 20), value=0.9, source="vllm/config/cache.py, 0.19.0"),
     Since(since=(0, 20), value=0.92, source="vllm/config/cache.py, 0.20.0"),
@@ -202,6 +215,8 @@ def limits(version: str) -> EngineLimits:
         experts_span_data=True,
         expert_widths=all_at(EXPERT_WIDTHS, release),
         rotary_factors=all_at(ROTARY_FACTORS, release),
+        whole_prompts=at(WHOLE_PROMPTS, release),
+        seqs_at_most_batched=True,  # config/scheduler.py:verify_max_model_len (0.9-0.33)
         whole_kv_heads=("GptOssForCausalLM",),  # models/gpt_oss.py:OAIAttention (0.32)
         cache=replace(cache, blocks=all_at(BLOCKS, release)),
         batches=all_at(BATCHES, release),

@@ -12,7 +12,7 @@ from krm_fn.catalog import platforms
 from krm_fn.catalog.rows import Gpu
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.errors import Result, error, info
-from krm_fn.function import engine_faults
+from krm_fn.function import engine_faults, length_faults
 from krm_fn.function.card_facts import Card, card_of
 from krm_fn.function.draft_facts import draft_of
 from krm_fn.function.extra_faults import extra_faults
@@ -76,6 +76,8 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
         results += engine_faults.shared_memory_faults(pool.value, variants.value)
     if card.value and variants.value:
         results += engine_faults.type_faults(service, variants.value, card.value)
+        results += length_faults.length_faults(service, variants.value, card.value)
+        results += length_faults.batch_faults(service, variants.value, card.value)
         results += extra_faults(service, variants.value, card.value, draft.value)
     if pool.value and gpu.value and card.value and variants.value:
         results += engine_faults.version_faults(variants.value, gpu.value, card.value, pool.value)

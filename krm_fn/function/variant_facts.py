@@ -80,7 +80,7 @@ def _variant(name: str, spec: VariantSpec, gpu: Gpu | None) -> Found:
     faults = tuple(_spec_faults(path, engine, spec))
     if any(fault.severity == "error" for fault in faults):
         return Found(results=faults)
-    version = spec.version or engine.newest
+    version = (spec.version or engine.newest).removeprefix("v")
     row = image(engine.name, version, gpu.vendor) if engine.planned and gpu else None
     reference, more = _image(path, engine, version, spec, row, gpu)
     value = VariantFacts(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from krm_fn.catalog.rows import Gpu
+from krm_fn.catalog.shape import ModelShape
 
 Pool = Literal["blocks", "tokens"]
 Printed = Literal["blocks", "groups", "capacity"]
@@ -187,6 +188,9 @@ class FreeFraction:
     source: str = ""
 
 
+WholePrompts = Literal["encoders", "embedding models", "none"]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineLimits:
     """Memory and layout rules of one engine version, as data.
@@ -199,6 +203,8 @@ class EngineLimits:
     architecture's name, width up to which the shard of an expert is filled). `whole_kv_heads` =
     architectures whose KV heads are not copied to more GPUs than heads. `rotary_factors` = (part of
     the architecture's name, how many times its rotary table is longer than the context).
+    `whole_prompts` = of which models prompts are read in one step, so that a step must hold the
+    context. `seqs_at_most_batched`: a batch of more requests than a step has tokens is refused.
     """
 
     name: str
@@ -223,6 +229,15 @@ class EngineLimits:
     free_fraction: FreeFraction | None = None
     sparse_kv_dtype: str | None = None
     text_only: tuple[str, ...] | None = None
+    whole_prompts: WholePrompts = "none"
+    seqs_at_most_batched: bool = False
+
+
+def reads_whole(engine: EngineLimits, shape: ModelShape) -> bool:
+    """Whether a prompt of the model is read in one step."""
+    if engine.whole_prompts == "encoders":
+        return not shape.causal
+    return engine.whole_prompts == "embedding models" and shape.task == "embed"
 
 
 def expert_width(engine: EngineLimits, architecture: str) -> int:

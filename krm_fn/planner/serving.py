@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from krm_fn.planner import memory
 from krm_fn.planner.extras import Draft
+from krm_fn.planner.limits import reads_whole
 from krm_fn.planner.margin import with_margin
 from krm_fn.planner.memory_fraction import automatic_fraction
 from krm_fn.planner.plan import MemoryBudget, Parallelism, Question, Reason, Serving
@@ -18,6 +19,8 @@ CONTEXT_STEP = 1024
 USUAL_BATCH, MOST_BATCH = 256, 1024
 """Sequences in one batch: 256 unless more are asked for, because the sampler's warm-up needs memory
 for each (vllm-0042, vllm-0043); 1024 is the most that either engine chooses by itself."""
+LONGEST_WHOLE_PROMPT = 8192
+"""The context of today's encoders; activations grow with it where prompts are read whole."""
 LARGE_GPU_BYTES = 70 * GIB
 FLOAT16_BELOW = (8, 0)
 """GPUs below compute capability 8.0 have no bfloat16."""
@@ -91,8 +94,21 @@ def _dtype(question: Question) -> str:
 
 
 def _batched_tokens(question: Question) -> int:
-    """Tokens a step may hold: 8192 on GPUs of 70 GiB and more, else 2048 (vLLM's own choice)."""
-    return 8192 if question.pool.gpu_memory_bytes >= LARGE_GPU_BYTES else 2048
+    """Tokens a step may hold: 8192 on GPUs of 70 GiB and more, else 2048 (vLLM's own choice).
+
+    More where the engine takes no batch of more requests, or reads whole prompts.
+    """
+    usual = 8192 if question.pool.gpu_memory_bytes >= LARGE_GPU_BYTES else 2048
+    seats = question.stated.max_num_seqs if question.engine.seqs_at_most_batched else None
+    return max(usual, seats or 0, _whole_prompt(question))
+
+
+def _whole_prompt(question: Question) -> int:
+    """The context where a prompt must be read in one step: all of it up to 8192 tokens; else 0."""
+    if not reads_whole(question.engine, question.shape):
+        return 0
+    longest = min(question.shape.max_position_embeddings, LONGEST_WHOLE_PROMPT)
+    return question.stated.max_model_len or max(least_context(question), longest)
 
 
 def _context(question: Question, layout: Parallelism, serving: Serving) -> int:
@@ -100,6 +116,8 @@ def _context(question: Question, layout: Parallelism, serving: Serving) -> int:
     if question.stated.max_model_len:
         return question.stated.max_model_len
     most = question.shape.max_position_embeddings
+    if reads_whole(question.engine, question.shape):
+        most = min(most, serving.max_num_batched_tokens)
     least = least_context(question)
     held = memory.max_model_len(question, layout, serving, concurrency=2.0)
     largest = min(most, held)
@@ -158,7 +176,7 @@ def _reasons(question: Question, serving: Serving, budget: MemoryBudget) -> tupl
             "serving.maxNumBatchedTokens",
             stated.max_num_batched_tokens,
             serving.max_num_batched_tokens,
-            "prefill tokens of one step for a GPU of this size",
+            _because_of_batched(question, serving),
         ),
         (
             "serving.memoryFraction",
@@ -173,6 +191,14 @@ def _reasons(question: Question, serving: Serving, budget: MemoryBudget) -> tupl
     )
     draft = question.extras.draft
     return (*found, _drafted(draft)) if draft else found
+
+
+def _because_of_batched(question: Question, serving: Serving) -> str:
+    if serving.max_num_batched_tokens == _whole_prompt(question):
+        return f"{question.engine.name} reads a prompt of this model in one step"
+    if serving.max_num_batched_tokens == question.stated.max_num_seqs:
+        return f"{question.engine.name} takes no more requests than tokens of one step"
+    return "prefill tokens of one step for a GPU of this size"
 
 
 def _drafted(draft: Draft) -> Reason:

@@ -66,7 +66,10 @@ def nodes(cluster: Kube, *pools: Pool) -> Iterator[None]:
     try:
         cluster("create", "-f", "-", stdin=stream(wanted), timeout=300)
         eventually(
-            lambda: len(ready_nodes(cluster, selector)) == len(wanted), 180, saying="ready nodes"
+            lambda: len(ready_nodes(cluster, selector)) == len(wanted),
+            120 + len(wanted) / 2,
+            every=5,
+            saying="ready nodes",
         )
         yield
     finally:

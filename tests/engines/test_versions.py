@@ -112,7 +112,8 @@ def test_state(version, spans, state):
 @pytest.mark.parametrize(
     ("version", "severity", "words"),
     [
-        ("0.33", None, ""),
+        ("0.33.0", None, ""),
+        ("0.33", "error", "full release"),
         ("0.19.7", None, ""),
         ("0.8.5", "error", "supported from"),
         ("0.99.0", "warning", "newer than the tables"),

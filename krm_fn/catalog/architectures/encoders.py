@@ -35,8 +35,11 @@ BERT = Family(
     positions=0,
     other=_types_and_pooler,
     task="embed",
+    causal=False,
     no_rope=True,
 )
+# fairseq counts positions from the padding id + 1 = 2 on
+ROBERTA = replace(BERT, reserved=2, positions=2)
 
 
 def _modernbert_layer(config: Config, index: int) -> int:
@@ -52,6 +55,7 @@ MODERNBERT = Family(
     lm_head=False,
     layer_other=_modernbert_layer,
     task="embed",
+    causal=False,
 )
 # Nomic and GTE ("NewModel"): BERT with rotary positions and a gated block
 NOMIC = Family(
@@ -64,6 +68,7 @@ NOMIC = Family(
     lm_head=False,
     other=lambda config: config.number("type_vocab_size", 0) * config.number("hidden_size"),
     task="embed",
+    causal=False,
 )
 GTE = replace(NOMIC, mixer=attention(qkv_bias=True, o_bias=True), feed_forward=dense())
 
@@ -87,10 +92,10 @@ ENCODERS: Mapping[str, Family] = {
     "BertModel": BERT,
     "BertForMaskedLM": BERT,
     "BertForSequenceClassification": replace(BERT, other=_classifier),
-    "RobertaModel": replace(BERT),
-    "RobertaForSequenceClassification": replace(BERT, other=_classifier),
-    "XLMRobertaModel": BERT,
-    "XLMRobertaForSequenceClassification": replace(BERT, other=_classifier),
+    "RobertaModel": ROBERTA,
+    "RobertaForSequenceClassification": replace(ROBERTA, other=_classifier),
+    "XLMRobertaModel": ROBERTA,
+    "XLMRobertaForSequenceClassification": replace(ROBERTA, other=_classifier),
     "ModernBertModel": MODERNBERT,
     "ModernBertForMaskedLM": MODERNBERT,
     "ModernBertForSequenceClassification": MODERNBERT,
@@ -108,5 +113,5 @@ ENCODERS: Mapping[str, Family] = {
     "Qwen3ForSequenceClassification": headless(decoders.QWEN3),
     "Gemma2Model": headless(decoders.GEMMA2),
     "Gemma3TextModel": headless(decoders.GEMMA3),
-    "NVEmbedModel": replace(headless(decoders.LLAMA), other=_nv_latent),
+    "NVEmbedModel": replace(headless(decoders.LLAMA), other=_nv_latent, causal=False),
 }

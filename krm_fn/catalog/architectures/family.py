@@ -27,7 +27,8 @@ class Family:
     two). `defaults` = what transformers' config class assumes for an absent key, where real files
     rely on it. `ropes` = width of each distinct rotary table, in 16-bit elements per rotated
     dimension of the first layer (2 = in 32 bits, or of heads twice as wide). `positions` = learned
-    position embeddings: how many more than the context.
+    position embeddings: how many more than the context. `reserved` = positions of the config
+    that no token has. `causal` False: every token sees all others.
     """
 
     types: TypesOf
@@ -48,3 +49,5 @@ class Family:
     layer_other: Callable[[Config, int], int] | None = None
     other: Callable[[Config], int] = no_parameters
     task: Literal["generate", "embed"] = "generate"
+    reserved: int = 0
+    causal: bool = True
