@@ -69,11 +69,15 @@ def test_a_drain_waits_for_the_budget(cluster):
     ids=["5-nodes", "100-nodes", "1000-nodes"],
 )
 def test_pools_of_all_sizes_are_filled(cluster, count, model, per_node, product):
-    """The plan's maximum is what the pool holds, node by node, however large it is."""
-    pool = Pool(name="large", labels=gfd(product), gpus=per_node, nodes=count)
+    """The plan's maximum is what the pool holds, node by node, however large it is.
+
+    A name for each size, because kwok loses nodes that are made anew under the same name.
+    """
+    name = f"large-{count}"
+    pool = Pool(name=name, labels=gfd(product), gpus=per_node, nodes=count)
     with (
         nodes(cluster, pool),
-        namespace(cluster.kubectl, "krm-fn-test-large") as kube,
+        namespace(cluster.kubectl, f"krm-fn-test-{name}") as kube,
     ):
         spec = {"gpu": product, "gpusPerNode": per_node, "nodes": count}
         most = placed(kube, service(model, **spec))
@@ -83,6 +87,6 @@ def test_pools_of_all_sizes_are_filled(cluster, count, model, per_node, product)
         kube("scale", "deployment/qwen3-8b", f"--replicas={most + 1}")
         messages = eventually(lambda: unschedulable(kube), 60)
 
-    assert found == {"large": most}
+    assert found == {name: most}
     assert most >= count
     assert len(messages) == 1
