@@ -7,7 +7,7 @@ from krm_fn.engines import Launch, Token
 from krm_fn.errors import Result, info, warning
 from krm_fn.function.facts import Facts
 from krm_fn.function.variant_facts import VariantFacts
-from krm_fn.function.weights import cache_bytes, is_prefetched, model_path, token
+from krm_fn.function.weights import cache_bytes, disk_bytes, is_prefetched, model_path, token
 from krm_fn.planner import host
 from krm_fn.planner.adapters import host_bytes
 from krm_fn.planner.plan import Plan, Question
@@ -76,7 +76,9 @@ def host_needs(
         cpu_cores=host.cpu_cores(gpus, node),
         memory_bytes=request,
         memory_limit_bytes=limit,
-        ephemeral_bytes=host.ephemeral_bytes(WORK_BYTES, gpus, node),
+        ephemeral_bytes=host.ephemeral_bytes(
+            WORK_BYTES, gpus, node, disk_bytes(facts, plan, question)
+        ),
         shared_memory_bytes=shared,
         startup_seconds=host.startup_seconds(
             checkpoint_bytes(question),
