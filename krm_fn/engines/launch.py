@@ -53,9 +53,18 @@ class Launch:
     def secrets(self) -> tuple[tuple[str, str, str, bool], ...]:
         """(variable, secret, key, optional) of the Hub's token and of what the user refers to."""
         token = (("HF_TOKEN", self.token),) if self.token else ()
-        return tuple(
-            (name, ref.secret, ref.key, ref.optional) for name, ref in (*token, *self.secret_env)
-        )
+        return (*_references(token), *self.own_secrets)
+
+    @property
+    def own_secrets(self) -> tuple[tuple[str, str, str, bool], ...]:
+        """Those that the user refers to."""
+        return _references(self.secret_env)
+
+
+def _references(
+    named: tuple[tuple[str, Token], ...],
+) -> tuple[tuple[str, str, str, bool], ...]:
+    return tuple((name, ref.secret, ref.key, ref.optional) for name, ref in named)
 
 
 def gpu_server(

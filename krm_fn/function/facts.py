@@ -13,6 +13,7 @@ from krm_fn.catalog.rows import Gpu
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.errors import Result, error, info
 from krm_fn.function import engine_faults, length_faults
+from krm_fn.function.argument_faults import argument_faults
 from krm_fn.function.card_facts import Card, card_of
 from krm_fn.function.draft_facts import draft_of
 from krm_fn.function.extra_faults import extra_faults
@@ -69,7 +70,7 @@ def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, 
     results += source_faults(service)
     results += engine_faults.stated_twice(service)
     if variants.value:
-        results += engine_faults.argument_faults(service, variants.value)
+        results += argument_faults(service, variants.value)
     if pool.value and gpu.value:
         results += platforms.placement_faults(placement(pool.value, gpu.value))
     if pool.value and variants.value:
