@@ -74,7 +74,7 @@ def _untabled_faults(engine: Engine, args: Sequence[str], path: str) -> Iterator
             yield error(message, at, current=text)
         if not text:
             yield error("must not be empty", at, current=text)
-        if name in engine.owned:
+        if name and name in engine.owned:
             message = f"`{name}` is set by krm-fn: change {engine.owned[name]} instead"
             yield error(message, at, current=text)
     for name, count in Counter(name for name in flags if name).items():
