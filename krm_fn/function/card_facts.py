@@ -7,6 +7,7 @@ from typing import Any
 from krm_fn.api.v1alpha1 import LLMService, Safetensors
 from krm_fn.catalog import models
 from krm_fn.catalog.architecture import model_shape
+from krm_fn.catalog.architectures.faults import ModelConfigError
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.errors import Result, error, warning
 from krm_fn.function.found import Found, no_such
@@ -74,8 +75,8 @@ def _card(
     """`shape` = what the catalogue says beyond the config, such as that a model only embeds."""
     try:
         shape = shape or model_shape(config)
-    except ValueError as fault:
-        return Found(results=(error(str(fault), "spec.model.config"),))
+    except ModelConfigError as fault:
+        return Found(results=config_results(fault, "spec.model.config"))
     card = Card(
         config=config,
         shape=shape,
@@ -85,6 +86,11 @@ def _card(
         source=source,
     )
     return Found(value=card, results=tuple(_not_understood(shape)))
+
+
+def config_results(fault: ModelConfigError, path: str) -> tuple[Result, ...]:
+    """A line for every key that is wrong, at the key."""
+    return tuple(error(text, ".".join(filter(None, (path, key)))) for key, text in fault.faults)
 
 
 def _with_known_layout(found: Found, name: str) -> Found:
