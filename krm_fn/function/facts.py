@@ -11,7 +11,7 @@ from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService
 from krm_fn.catalog import platforms
 from krm_fn.catalog.rows import Gpu
 from krm_fn.catalog.shape import ModelShape
-from krm_fn.errors import Result, error, info
+from krm_fn.errors import Result, error
 from krm_fn.function import engine_faults, length_faults
 from krm_fn.function.argument_faults import argument_faults
 from krm_fn.function.card_facts import Card, card_of
@@ -107,13 +107,4 @@ def source_faults(service: LLMService) -> Iterator[Result]:
             "a claim and state pvc://CLAIM/PATH, or let the pods take them from the Hub",
             "spec.model.uri",
             current=uri,
-        )
-
-
-def no_workload(service: LLMService) -> Iterator[Result]:
-    if service.spec.workload is None:
-        yield info(
-            "no workload is stated: planned for requests of 1024 input and 256 output tokens on "
-            "one replica; state inputTokens, outputTokens and concurrency or requestsPerSecond",
-            "spec.workload",
         )
