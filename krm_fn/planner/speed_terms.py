@@ -12,7 +12,8 @@ from krm_fn.planner.roofline import cache_read_bytes, weights_read_bytes
 from krm_fn.planner.speed import Speed, decode_seconds, exchange_seconds, step_bounds
 from krm_fn.units import milliseconds
 
-BOUND, FIT = "planner/roofline.py: bytes / bandwidth, operations / peak", "planner/speed.py"
+BOUND = "planner/roofline.py: bytes / bandwidth, operations / peak"
+FITTED = "planner/speed.py, fitted"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,59 +72,66 @@ def _peak(question: Question, s: Speed) -> Iterator[SpeedTerm]:
 
 
 def _ttft(s: Speed, estimate: Estimate, running: float) -> Iterator[SpeedTerm]:
-    c, w, batch = s.constants, s.work, s.per_copy(running)
+    yield _prompt(s)
+    yield _overhead(s)
+    yield _others_before(s, s.per_copy(running))
+    queue = estimate.concurrency - running
+    told = f" + {queue:g} users who wait for a place" if queue else ""
+    yield SpeedTerm(
+        field="ttft",
+        amount=estimate.ttft_seconds,
+        formula=f"max({milliseconds(s.ttft_floor)} that no engine beats, prompt + overhead + "
+        f"others{told}), at {estimate.concurrency} requests at once",
+        source=estimate.provenance,
+        interval=estimate.ttft_interval,
+    )
+
+
+def _prompt(s: Speed) -> SpeedTerm:
+    c, w = s.constants, s.work
     factor = c.prefill_moe if w.moe_layers else c.prefill
     read = weights_read_bytes(w, s.layout, s.new_tokens) / s.layout.pipeline
-    yield SpeedTerm(
+    return SpeedTerm(
         field="ttft.prompt",
         amount=s.prompt_seconds,
         formula=f"max({factor:g} x {milliseconds(s.prefill_compute)}, {c.weights:g} x "
         f"{count(int(read))} B of weights / {_bandwidth(s)})",
-        source=f"{FIT}, fitted",
+        source=FITTED,
     )
+
+
+def _overhead(s: Speed) -> SpeedTerm:
+    c, w = s.constants, s.work
     moe = f" + {w.moe_layers} of experts x {_micro(c.prefill_moe_layer)}" if w.moe_layers else ""
-    yield SpeedTerm(
+    return SpeedTerm(
         field="ttft.overhead",
         amount=s.overhead_seconds,
         formula=f"{w.layers} layers x {_micro(c.prefill_layer)}{moe}, whatever the length",
-        source=f"{FIT}, fitted",
+        source=FITTED,
     )
-    others = s.prompt_seconds if s.embeds else s.waiting_seconds
-    how = f"{c.waiting:g} x {milliseconds(s.prefill_compute)} + {w.layers} x "
-    each = "their prompts" if s.embeds else f"({how}{_micro(c.waiting_layer)})"
-    yield SpeedTerm(
+
+
+def _others_before(s: Speed, batch: float) -> SpeedTerm:
+    c = s.constants
+    peak, layers = milliseconds(s.prefill_compute), s.work.layers
+    each = f"({c.waiting:g} x {peak} + {layers} x {_micro(c.waiting_layer)})"
+    return SpeedTerm(
         field="ttft.others",
-        amount=(batch - 1) * others,
-        formula=f"{count(batch - 1)} others before it x {each}",
-        source=f"{FIT}, fitted",
-    )
-    queue = (estimate.concurrency - running) / estimate.requests_per_second_per_replica
-    told = "prompt + overhead + others"
-    if queue:
-        told += f" + {estimate.concurrency - running:g} users who wait for a place"
-    yield SpeedTerm(
-        field="ttft",
-        amount=estimate.ttft_seconds,
-        formula=f"max({milliseconds(s.ttft_floor)} that no engine beats, {told}), at "
-        f"{estimate.concurrency} requests at once",
-        source=estimate.provenance,
-        interval=estimate.ttft_interval,
+        amount=(batch - 1) * (s.prompt_seconds if s.embeds else s.waiting_seconds),
+        formula=f"{count(batch - 1)} others before it x {'their prompts' if s.embeds else each}",
+        source=FITTED,
     )
 
 
 def _itl(s: Speed, estimate: Estimate, running: float) -> Iterator[SpeedTerm]:
     batch = s.per_copy(running)
     micro = max(1.0, batch / s.layout.pipeline)
-    yield from _step(s, micro)
-    outputs = max(1, s.workload.output_tokens)
-    c = s.constants
-    yield SpeedTerm(
-        field="itl.others",
-        amount=c.interference * (batch - 1) * s.prefill_compute / outputs,
-        formula=f"{c.interference:g} x {count(batch - 1)} others' prompts of "
-        f"{milliseconds(s.prefill_compute)} over {outputs} tokens",
-        source=f"{FIT}, fitted",
-    )
+    yield _weights(s, micro)
+    yield _cache(s, micro)
+    yield _launches(s, micro)
+    if exchange_seconds(s, micro):
+        yield _exchange(s, micro)
+    yield _others_between(s, batch)
     read, compute = step_bounds(s, micro)
     yield SpeedTerm(
         field="itl.floor",
@@ -141,47 +149,66 @@ def _itl(s: Speed, estimate: Estimate, running: float) -> Iterator[SpeedTerm]:
     )
 
 
-def _step(s: Speed, batch: float) -> Iterator[SpeedTerm]:
-    """One decode step of `batch` sequences."""
-    c, w, load = s.constants, s.work, s.workload
-    weights = weights_read_bytes(w, s.layout, batch)
-    shared = f", {w.coverage(batch):.0%} of the experts" if w.experts else ""
-    yield SpeedTerm(
+def _weights(s: Speed, batch: float) -> SpeedTerm:
+    read, w = weights_read_bytes(s.work, s.layout, batch), s.work
+    part = f", {w.coverage(batch):.0%} of the experts" if w.experts else ""
+    return SpeedTerm(
         field="itl.weights",
-        amount=c.weights * weights / s.rates.memory,
-        formula=f"{c.weights:g} x {count(int(weights))} B a GPU reads{shared} / {_bandwidth(s)}",
-        source=f"{FIT}, fitted on the GPU's bandwidth",
+        amount=s.constants.weights * read / s.rates.memory,
+        formula=f"{s.constants.weights:g} x {count(int(read))} B a GPU reads{part} / "
+        f"{_bandwidth(s)}",
+        source=f"{FITTED} on the GPU's bandwidth",
     )
-    cache = cache_read_bytes(s.layout, batch, s.sequence_bytes)
-    yield SpeedTerm(
+
+
+def _cache(s: Speed, batch: float) -> SpeedTerm:
+    read, load = cache_read_bytes(s.layout, batch, s.sequence_bytes), s.workload
+    return SpeedTerm(
         field="itl.cache",
-        amount=c.cache * cache / s.rates.memory,
-        formula=f"{c.cache:g} x {count(int(cache))} B of {count(batch)} sequences of "
+        amount=s.constants.cache * read / s.rates.memory,
+        formula=f"{s.constants.cache:g} x {count(int(read))} B of {count(batch)} sequences of "
         f"{load.input_tokens} + {load.output_tokens} / 2 tokens / {_bandwidth(s)}",
-        source=f"{FIT}, fitted on the GPU's bandwidth",
+        source=f"{FITTED} on the GPU's bandwidth",
     )
+
+
+def _launches(s: Speed, batch: float) -> SpeedTerm:
+    c, w = s.constants, s.work
     kinds = (
         (w.layers, c.layer, "layers"),
         (w.moe_layers, c.moe_layer, "of experts"),
         (w.sparse_layers, c.sparse_layer, "of sparse attention"),
     )
     layers = " + ".join(f"{n} {what} x {_micro(each)}" for n, each, what in kinds if n)
-    yield SpeedTerm(
+    return SpeedTerm(
         field="itl.launches",
         amount=sum(n * each for n, each, _ in kinds) + c.sequence * batch + c.step,
         formula=f"{layers} + {count(batch)} sequences x {_micro(c.sequence)} + {_micro(c.step)}",
-        source=f"{FIT}, fitted",
+        source=FITTED,
     )
-    exchange = exchange_seconds(s, batch)
-    if exchange:
-        slow = 0.0 if s.rates.nvlink else c.all_reduce_pcie
-        yield SpeedTerm(
-            field="itl.exchange",
-            amount=exchange,
-            formula=f"2 x {w.layers} layers x ({_micro(c.all_reduce + slow)} + {c.exchange:g} x "
-            f"2 x {count(batch)} x {w.hidden_size} x 2 B / {s.rates.link / 1e9:g} GB/s)",
-            source=f"{FIT}, fitted on the GPU's link",
-        )
+
+
+def _exchange(s: Speed, batch: float) -> SpeedTerm:
+    c, w = s.constants, s.work
+    latency = c.all_reduce + (0.0 if s.rates.nvlink else c.all_reduce_pcie)
+    return SpeedTerm(
+        field="itl.exchange",
+        amount=exchange_seconds(s, batch),
+        formula=f"2 x {w.layers} layers x ({_micro(latency)} + {c.exchange:g} x 2 x "
+        f"{count(batch)} x {w.hidden_size} x 2 B / {s.rates.link / 1e9:g} GB/s)",
+        source=f"{FITTED} on the GPU's link",
+    )
+
+
+def _others_between(s: Speed, batch: float) -> SpeedTerm:
+    c, outputs = s.constants, max(1, s.workload.output_tokens)
+    return SpeedTerm(
+        field="itl.others",
+        amount=c.interference * (batch - 1) * s.prefill_compute / outputs,
+        formula=f"{c.interference:g} x {count(batch - 1)} others' prompts of "
+        f"{milliseconds(s.prefill_compute)} over {outputs} tokens",
+        source=FITTED,
+    )
 
 
 def _throughput(s: Speed, estimate: Estimate, running: float) -> Iterator[SpeedTerm]:
@@ -195,7 +222,7 @@ def _throughput(s: Speed, estimate: Estimate, running: float) -> Iterator[SpeedT
         amount=rate,
         formula=f"{running:g} requests at once / ({milliseconds(ttft)}{later}) per replica "
         f"(Little's law), bound by {estimate.bound}",
-        source=f"{FIT}; range from those of ttft and itl",
+        source="planner/speed.py; range from those of ttft and itl",
         interval=interval,
         unit="requests/s",
     )
@@ -204,7 +231,7 @@ def _throughput(s: Speed, estimate: Estimate, running: float) -> Iterator[SpeedT
             field="tokens per second per GPU",
             amount=estimate.output_tokens_per_second_per_gpu,
             formula=f"{rate:.3g} requests/s x {outputs} tokens{_shared(s.layout.gpus)}",
-            source=f"{FIT}; range as above",
+            source="planner/speed.py; range as above",
             interval=interval,
             unit="tokens/s",
         )
