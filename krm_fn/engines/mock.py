@@ -109,7 +109,9 @@ def _adapters(lora: Lora | None) -> dict[str, Any]:
 
 
 def _duration(seconds: float) -> str:
-    return f"{round(seconds * 1e6)}us"
+    """In microseconds; below ten in nanoseconds, for a small model's token is no 0us."""
+    micro = seconds * 1e6
+    return f"{round(micro * 1e3)}ns" if 0 < micro < 10 else f"{round(micro)}us"
 
 
 ENGINE = Engine(
