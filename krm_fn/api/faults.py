@@ -13,6 +13,8 @@ from krm_fn.errors import Result, error
 Path = tuple[str | int, ...]
 Written = Callable[[Path], str | None]
 """How the value at a path stands in the document; None = not known."""
+Say = Callable[[ErrorDetails, str], str]
+"""A message of a fault and of what was given, in words."""
 BRANCHES = ("str", "Gpu", "[key]")
 """Parts of pydantic's paths that name a branch of `gpu: text | row`, or the key itself."""
 
@@ -83,6 +85,14 @@ def _refusal(model: type[BaseModel], path: Path, text: str) -> str | None:
     return None
 
 
+def _given(fault: ErrorDetails, written: Written) -> str:
+    """The value for a message; a number as its author wrote it: YAML reads `1e5` as 100000.0."""
+    value = fault["input"]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return shown(value)
+    return written(place(fault)) or shown(value)
+
+
 def _map(fault: ErrorDetails, model: type[BaseModel]) -> str:
     """The first keys of the map that was expected."""
     keys = _fields_at(model, place(fault))
@@ -90,15 +100,20 @@ def _map(fault: ErrorDetails, model: type[BaseModel]) -> str:
     return f"must be a map ({', '.join(keys[:FEW])}{more}); got {shown(fault['input'])}"
 
 
-def _whole_number(fault: ErrorDetails) -> str:
-    given = fault["input"]
-    quoted = isinstance(given, str) and given.strip().isdigit()
-    hint = f": remove the quotes, {given}" if quoted else ""
-    return f"must be a whole number; got {shown(given)}{hint}"
+def _whole_number(fault: ErrorDetails, given: str) -> str:
+    return f"must be a whole number; got {given}{_plainly(fault['input'])}"
 
 
-def _limit(word: str, key: str) -> Callable[[ErrorDetails], str]:
-    return lambda fault: f"must be {word} {fault['ctx'][key]:g}; got {shown(fault['input'])}"
+def _plainly(value: Any) -> str:
+    """How a whole number is written that YAML does not read as one."""
+    if isinstance(value, str) and value.strip().isdigit():
+        return f": remove the quotes, {value}"
+    whole = isinstance(value, float) and value.is_integer()
+    return f": write {int(value)}" if whole else ""
+
+
+def _limit(word: str, key: str) -> Say:
+    return lambda fault, given: f"must be {word} {fault['ctx'][key]:g}; got {given}"
 
 
 PATTERNS: Mapping[str, str] = {
@@ -137,26 +152,26 @@ WORDS: Mapping[str, str] = {
 }
 """Words of other tools and what they are called here."""
 FEW, COMMON = 5, 4
-MESSAGES: Mapping[str, Callable[[ErrorDetails], str]] = {
-    "missing": lambda _: "is required",
+MESSAGES: Mapping[str, Say] = {
+    "missing": lambda *_: "is required",
     "int_type": _whole_number,
     "int_from_float": _whole_number,
-    "float_type": lambda f: f"must be a number; got {shown(f['input'])}",
-    "bool_type": lambda f: f"must be true or false, without quotes; got {shown(f['input'])}",
-    "dict_type": lambda f: f"must be a map; got {shown(f['input'])}",
-    "tuple_type": lambda f: f"must be a list; got {shown(f['input'])}",
+    "float_type": lambda _, given: f"must be a number; got {given}",
+    "bool_type": lambda _, given: f"must be true or false, without quotes; got {given}",
+    "dict_type": lambda _, given: f"must be a map; got {given}",
+    "tuple_type": lambda _, given: f"must be a list; got {given}",
     "greater_than": _limit("greater than", "gt"),
     "greater_than_equal": _limit("at least", "ge"),
     "less_than": _limit("less than", "lt"),
     "less_than_equal": _limit("at most", "le"),
-    "string_pattern_mismatch": lambda f: (
-        f"must be {PATTERNS.get(f['ctx']['pattern'], f['ctx']['pattern'])}; got {shown(f['input'])}"
+    "string_pattern_mismatch": lambda f, given: (
+        f"must be {PATTERNS.get(f['ctx']['pattern'], f['ctx']['pattern'])}; got {given}"
     ),
-    "string_too_long": lambda f: (
+    "string_too_long": lambda f, _: (
         f"must have at most {f['ctx']['max_length']} characters; got {len(f['input'])}"
     ),
-    "string_too_short": lambda _: "must not be empty",
-    "value_error": lambda f: str(f["ctx"]["error"]),
+    "string_too_short": lambda *_: "must not be empty",
+    "value_error": lambda f, _: str(f["ctx"]["error"]),
 }
 
 
@@ -252,7 +267,7 @@ def _message(detail: ErrorDetails, model: type[BaseModel], written: Written) -> 
     if detail["type"] in ("model_type", "model_attributes_type"):
         return _map(detail, model)
     known = MESSAGES.get(detail["type"])
-    return known(detail) if known else detail["msg"]
+    return known(detail, _given(detail, written)) if known else detail["msg"]
 
 
 def _plain(value: Any) -> Any:

@@ -69,7 +69,9 @@ def parsed(
     return None, tuple(found.values())
 
 
-def value(document: Mapping[str, Any]) -> tuple[BaseModel | None, tuple[Result, ...]]:
+def value(
+    document: Mapping[str, Any], written: faults.Written = faults.unknown_text
+) -> tuple[BaseModel | None, tuple[Result, ...]]:
     """One of our documents by its kind; an unknown kind or version is a fault."""
     stated = document.get("kind")
     kind = str(stated)
@@ -77,7 +79,7 @@ def value(document: Mapping[str, Any]) -> tuple[BaseModel | None, tuple[Result, 
         message = f"must be one of {faults.one_of(KINDS)}; got {faults.shown(stated)}"
         hint = faults.near(kind, list(KINDS))
         return None, (error(message + hint, "kind", resource=reference(document)),)
-    return parsed(document, KINDS[kind])
+    return parsed(document, KINDS[kind], written)
 
 
 def service_document(config_map: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Result, ...]]:

@@ -8,39 +8,65 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from krm_fn.catalog.architectures.config import TEXT_PARTS, Config, explained
+from krm_fn.catalog.architectures.config import Config
 from krm_fn.catalog.architectures.decoders import DECODERS
 from krm_fn.catalog.architectures.encoders import ENCODERS
 from krm_fn.catalog.architectures.family import Family
+from krm_fn.catalog.architectures.faults import TEXT_PARTS, Fault, ModelConfigError, sound
 from krm_fn.catalog.architectures.hybrids import HYBRIDS
 from krm_fn.catalog.architectures.mixtures import GENERIC, MIXTURES
 from krm_fn.catalog.architectures.multimodal import TEXT_TYPES, TOWERS, Tower
 from krm_fn.catalog.architectures.quantization import quantization
-from krm_fn.catalog.shape import Attention, Layer, Mla, ModelShape
+from krm_fn.catalog.shape import Attention, Layer, Mla, ModelShape, Quantization
 
 Json = Mapping[str, Any]
 ALL: Mapping[str, Family] = {**DECODERS, **MIXTURES, **HYBRIDS, **ENCODERS}
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, re.error)
+"""What reading a file raises that holds other things than it should: anyone may have written it."""
 _FOREIGN = re.compile(r"mamba|ssm|linear_|conv_|rwkv|retention|time_step")
 
 
 def model_shape(config: Json) -> ModelShape:
     """The shape of the model that this config.json describes.
 
-    ValueError lists every missing key with what it is. An architecture that is not in the tables
-    is read by its keys, like Llama, where they allow it, and `unknown` says so.
+    ModelConfigError has a line for every key that is wrong, and one for all that are missing. An
+    architecture that is not in the tables is read by its keys, like Llama, where they allow it, and
+    `unknown` says so.
     """
-    known = _Known(config)
-    read = Config(config, known.family.defaults)
-    shape = _shape(known, read)
-    if read.missing:
-        raise ValueError(f"config.json of {known.name} lacks {explained(read.missing)}")
+    raw, wrong = sound(config)
+    known = _Known(raw)
+    read = Config(raw, known.family.defaults)
+    shape, unread = _read(known, read)
+    faults = (*wrong, *read.faults(known.name)) or unread
+    if shape is None or faults:
+        raise ModelConfigError(faults)
     foreign = sorted(key for key in read.text if _FOREIGN.search(key))
     if foreign and not known.in_tables:
-        raise ValueError(
-            f'architecture "{known.name}" is not known, and its config.json names layers that are '
-            f"neither attention nor experts: {', '.join(foreign)}"
-        )
+        raise ModelConfigError([(None, _foreign(known.name, foreign))])
     return shape
+
+
+def _read(known: "_Known", read: Config) -> tuple[ModelShape | None, tuple[Fault, ...]]:
+    """A shape, or why the family cannot make one of what the file says."""
+    try:
+        shape = _shape(known, read)
+        hash(shape)  # a list where a number belongs
+    except UNREADABLE as fault:
+        told = f"config.json cannot be read as that of {known.name}: {_why(fault)}"
+        return None, ((None, told),)
+    return shape, ()
+
+
+def _why(fault: Exception) -> str:
+    """What Python says of it, which names a key or a value of the file."""
+    return str(fault) if type(fault) is ValueError else f"{type(fault).__name__}, {fault}"
+
+
+def _foreign(name: str, keys: list[str]) -> str:
+    return (
+        f'architecture "{name}" is not known, and its config.json names layers that are neither '
+        f"attention nor experts: {', '.join(keys)}"
+    )
 
 
 class _Known:
@@ -76,7 +102,7 @@ def _text_name(config: Json, tower: Tower | None) -> str | None:
 def _shape(known: _Known, config: Config) -> ModelShape:
     family = known.family
     layers = _layers(family, config)
-    layout, fault = quantization(_stored_as(config), config.get("expert_dtype"))
+    layout, fault = _layout(config)
     longest = config.number("max_position_embeddings") - family.reserved
     return ModelShape(
         architecture=known.name,
@@ -106,6 +132,31 @@ def _shape(known: _Known, config: Config) -> ModelShape:
     )
 
 
+def _layout(config: Config) -> tuple[Quantization | None, str | None]:
+    """How weights are stored, or a remark; a layout that cannot be is a fault of its own key."""
+    try:
+        found, remark = quantization(_stored_as(config), config.get("expert_dtype"))
+        for each in _layouts(found):
+            _refuse_layout(each)
+    except UNREADABLE as fault:
+        config.wrong["quantization_config"] = f"cannot be read: {_why(fault)}"
+        return None, None
+    return found, remark
+
+
+def _layouts(found: Quantization | None) -> tuple[Quantization, ...]:
+    return (found, *(other for _, other in found.overrides)) if found else ()
+
+
+def _refuse_layout(layout: Quantization) -> None:
+    """Groups of nothing, and patterns that are none."""
+    for size in (layout.group_size, *(layout.block or ())):
+        if size is not None and size < 1:
+            raise ValueError("groups and blocks must be of at least 1")
+    for name in (*layout.kept, *(name for name, _ in layout.overrides)):
+        re.compile(name.removeprefix("re:") if name.startswith("re:") else "")
+
+
 def _is_causal(config: Config) -> bool:
     """What the config says of a decoder that was trained to embed (EmbeddingGemma, GTE-Qwen2)."""
     both = bool(config.get("use_bidirectional_attention", False))
@@ -130,8 +181,8 @@ def _left(config: Config) -> tuple[str, ...]:
 
 
 def _dtype(config: Config) -> str:
-    text = str(config.get("dtype", "bfloat16")).removeprefix("torch.")
-    return "bfloat16" if text == "auto" else text
+    text = config.dtype("dtype", "bfloat16")
+    return "bfloat16" if text in (None, "auto") else str(text)
 
 
 def _encoder(tower: Tower | None, config: Config) -> int:

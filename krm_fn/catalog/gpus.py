@@ -74,10 +74,34 @@ def gpu_fault(name: str, field_path: str = "spec.gpuPool.gpu") -> Result:
     )
 
 
+VENDORS = ("nvidia", "amd", "tesla", "geforce", "instinct", "gpu")
+
+
 def near_names(name: str) -> tuple[str, ...]:
-    """Labels whose name or alias resembles `name`, best first."""
-    close = get_close_matches(name.lower(), list(_aliases()), n=3, cutoff=0.6)
-    return tuple(dict.fromkeys(_aliases()[key] for key in close))
+    """Labels whose name or alias resembles `name`, best first: those of the same board lead.
+
+    >>> near_names("nvidia h100")[0]
+    'NVIDIA-H100-80GB-HBM3'
+    """
+    words = [word for word in _words(name) if word not in VENDORS]
+    close = get_close_matches("-".join(words), list(_aliases()), n=3, cutoff=0.6)
+    spoken = [_aliases()[key] for key in close]
+    rows = {label: _common(words, label) for label in (*spoken, *gpu_names())}
+    same = sorted((label for label in rows if rows[label]), key=lambda label: -rows[label])
+    return tuple(dict.fromkeys((*same, *spoken)))[:3]
+
+
+def _common(words: list[str], label: str) -> int:
+    """Words of a label that are among these; 0 unless the board's number is."""
+    known = _words(label)
+    numbers = [word for word in words if re.search(r"\d", word) and not word.endswith("gb")]
+    if not {*numbers} & {*known}:
+        return 0
+    return len({*words} & {*known})
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.lower())
 
 
 def mig_slice(board: Gpu, profile: str, strategy: str = "single") -> Gpu | None:

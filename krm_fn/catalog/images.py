@@ -83,13 +83,25 @@ def _capability_faults(row: Image, version: str, gpu: Gpu, path: str) -> Iterato
 
 
 def _older(row: Image, gpu: Gpu) -> str:
-    """The way out: the newest row of the engine that still supports the GPU."""
-    able = [x for x in _rows(row.engine) if x.vendor == "nvidia" and _supports(x, gpu)]
-    if not able:
-        return ""
-    following = [x for x in _rows(row.engine) if x.vendor == "nvidia" and not _supports(x, gpu)]
-    limit = min(following, key=lambda x: release_key(x.since))
-    return f": choose a version before {limit.since}"
+    """The way out: versions of the engine that support the GPU, else another engine or GPU."""
+    limit = _before(row.engine, gpu)
+    if limit:
+        return f": choose a version before {limit}"
+    found = {engine: _before(engine, gpu) for engine in _engines() if engine != row.engine}
+    others = "".join(f"{name} before {since}, or " for name, since in found.items() if since)
+    return (
+        f", as every catalogued version does: leave the variant out and take {others}choose a GPU "
+        f"of {row.capability} or newer"
+    )
+
+
+def _before(engine: str, gpu: Gpu) -> str | None:
+    """The first version without the GPU, of an engine that had it."""
+    rows = [row for row in _rows(engine) if row.vendor == "nvidia"]
+    if not any(_supports(row, gpu) for row in rows):
+        return None
+    without = [row.since for row in rows if not _supports(row, gpu)]
+    return min(without, key=release_key, default=None)
 
 
 def _supports(row: Image, gpu: Gpu) -> bool:
@@ -146,9 +158,18 @@ def _numbers(capability: str) -> tuple[int, int]:
 
 
 @cache
+def _text() -> str:
+    return (files("krm_fn.catalog") / "images.yaml").read_text(encoding="utf-8")
+
+
+def _engines() -> tuple[str, ...]:
+    parts = _text().split(_MARK)[1:]
+    return tuple(dict.fromkeys(part.split("\n", 1)[0] for part in parts))
+
+
+@cache
 def _rows(engine: str) -> tuple[Image, ...]:
-    text = (files("krm_fn.catalog") / "images.yaml").read_text(encoding="utf-8")
-    parts = [part for part in text.split(_MARK)[1:] if part.split("\n", 1)[0] == engine]
+    parts = [part for part in _text().split(_MARK)[1:] if part.split("\n", 1)[0] == engine]
     rows: list[dict[str, Any]] = [
         load(f"- engine: {part}", source="images.yaml")[0] for part in parts
     ]

@@ -2,7 +2,8 @@
 
 One file is one rule: `CHECK`, a name, the defects it catches, a function `Context -> Results`. It
 imports `base`, `pods`, `view` and `reading`, never another rule. No YAML, no clock, no file. A new
-rule is its file, its line in `CHECKS` and a bad input `tests/checks/bad/<rule>-<defect>.yaml`.
+rule is its file, its line in `CHECKS` and a bad input `tests/checks/bad/<rule>-<defect>.yaml`; bad
+inputs of what no rule can see are in `tests/defects`.
 
 Defects are the numbered regression list of the systems that came before:
 
@@ -117,7 +118,6 @@ CHECKS: Mapping[str, Check] = {
         routes.CHECK,
         scaling.CHECK,
         references.CHECK,
-        config.CHECK,
         config.CHECK,
     )
 }

@@ -24,13 +24,20 @@ def _rule(context: Context) -> Iterator[Result]:
         if any(space in program for space in " \n\t"):
             yield container.fault(f'must start with a program; has "{program}"', "command")
         for key, token in container.argv:
-            for message in _faults(token):
+            for message in token_faults(token):
                 yield container.fault(message, key, current=token, proposed=_split(token))
     for container in context.servers:
         yield from _asked(container, context)
 
 
-def _faults(token: Any) -> Iterator[str]:
+def flag(token: str) -> str | None:
+    """The flag that an element starts with."""
+    match = _FLAG.match(token)
+    return match[0] if match else None
+
+
+def token_faults(token: Any) -> Iterator[str]:
+    """What is wrong with the form of one element."""
     if not isinstance(token, str):
         yield f"must be strings; has the {type(token).__name__} {token}"
     elif _SPACED.fullmatch(token):
@@ -52,16 +59,16 @@ def _asked(container: Container, context: Context) -> Iterator[Result]:
     args = listing(container.node, "args")
     if "" in args:
         yield container.fault("must not have an empty element", "args", current="")
-    if engine in TABLED and not any(any(_faults(token)) for _, token in container.argv):
+    if engine in TABLED and not any(any(token_faults(token)) for _, token in container.argv):
         for result in argv_faults(engine, version, args, container.way("args")):
             if context.server and result.severity != "error":
                 continue  # said of the user's own field already
             message = f"must be what {engine} {version} takes: {result.message}"
             yield replace(result, message=message, resource=reference(container.manifest))
     elif engine not in TABLED:
-        names = (_FLAG.match(str(token)) for token in args)
-        for name, count in Counter(match[0] for match in names if match).items():
-            if count > 1:
+        names = (flag(str(token)) for token in args)
+        for name, count in Counter(names).items():
+            if name and count > 1:
                 yield container.fault(f"must state {name} once; has it {count} times", "args")
 
 

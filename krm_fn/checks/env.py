@@ -58,14 +58,22 @@ def _origin(variable: Spot) -> Iterator[Result]:
 
 
 def _readers(container: Container) -> Iterator[Result]:
-    image = str(container.value("image")).rpartition("/")[2]
-    foreign = next((rows for owner, rows in _FOREIGN.items() if owner in image), ())
+    image = str(container.value("image"))
     for variable in container.each("env"):
-        name = str(variable.value("name"))
-        if name in _UNREAD:
-            yield variable.fault(f"must be removed, nothing reads it: {_UNREAD[name]}")
-        elif name.startswith(foreign):
-            yield variable.fault(f"must be removed, it belongs to another engine than {image}")
+        message = misplaced(image, str(variable.value("name")))
+        if message:
+            yield variable.fault(message)
+
+
+def misplaced(image: str, name: str) -> str | None:
+    """Why a variable has no business in a container of this image, if it has none."""
+    short = image.rpartition("/")[2]
+    foreign = next((rows for owner, rows in _FOREIGN.items() if owner in short), ())
+    if name in _UNREAD:
+        return f"must be removed, nothing reads it: {_UNREAD[name]}"
+    if name.startswith(foreign):
+        return f"must be removed, it belongs to another engine than {short}"
+    return None
 
 
 def _ours(container: Container, server: Server) -> Iterator[Result]:

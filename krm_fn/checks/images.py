@@ -20,7 +20,7 @@ _FLOATING = ("latest", "nightly", "main", "dev")
 def _rule(context: Context) -> Iterator[Result]:
     for container in context.containers:
         image = container.value("image")
-        for message in _faults(str(image or "")):
+        for message in image_faults(str(image or "")):
             yield container.fault(message, "image", current=image)
         if not context.floating_tags and _floats(str(image)):
             message = "must be pinned, its tag moves; set allowFloatingTag to allow it"
@@ -28,7 +28,8 @@ def _rule(context: Context) -> Iterator[Result]:
             yield container.fault(message, "image", current=image, severity=severity)
 
 
-def _faults(image: str) -> Iterator[str]:
+def image_faults(image: str) -> Iterator[str]:
+    """What is wrong with a reference, whether or not its tag moves."""
     match = _REFERENCE.fullmatch(image)
     if _PLACEHOLDER.search(image):
         yield f'must be a real image, not the placeholder "{image}"'

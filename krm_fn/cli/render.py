@@ -29,28 +29,34 @@ def arguments(verb: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Exit 0 when every service was rendered; on any fault nothing is written."""
     folder = _folder(options)
-    there = files.package(folder) if folder.is_dir() else None
-    items = _inputs(options, folder, there.items if there else ())
-    resources = ResourceList(items=items)
-    if validates := [item.name for item in items if _validates(item)]:
-        message = f"{', '.join(map(str, validates))}: writes nothing; use `krm-fn validate`"
-        raise ConfigError([error(message, "spec.output.mode")])
+    before = files.package(folder).items if folder.is_dir() else ()
+    resources = ResourceList(items=_inputs(options, folder, before))
+    _refuse_validators(resources.items)
     answer = generate(resources, prune=options.prune)
     for result in answer.results:
         print(result.line, file=sys.stderr)
-    before = there.items if there else ()
-    made = [item for item in answer.items if not _is_source(item)]
-    kept = [item for item in before if _is_source(item)]
-    after = [*made, *kept]
+    _write(folder, before, answer.items)
+    for each in render_services(intake(resources)):
+        _say(each, folder)
+    return 0
+
+
+def _refuse_validators(items: tuple[Item, ...]) -> None:
+    if validates := [item.name for item in items if _validates(item)]:
+        message = f"{', '.join(map(str, validates))}: writes nothing; use `krm-fn validate`"
+        raise ConfigError([error(message, "spec.output.mode")])
+
+
+def _write(folder: Path, before: tuple[Item, ...], answered: tuple[Item, ...]) -> None:
+    """What was made, beside the sources that stand there; all of it or nothing."""
+    made = (item for item in answered if not _is_source(item))
+    after = [*made, *(item for item in before if _is_source(item))]
     if faults := list(files.in_the_way(folder, before, after)):
         raise ConfigError(faults)
     changes = list(files.written(folder, before, after))
     for change in changes:
         print(change)
     print(f"{report.counted(len(changes), 'file')} changed in {folder}", file=sys.stderr)
-    for each in render_services(intake(resources)):
-        _say(each, folder)
-    return 0
 
 
 def _folder(options: argparse.Namespace) -> Path:

@@ -61,6 +61,13 @@ def _mended(text: str) -> str:
     return text.replace(" ", "=", 1) if is_flag(text) and " " in text.partition("=")[0] else text
 
 
+VARIABLE = "must be the name of a variable: letters, digits and `_`"
+
+
+def is_variable(name: str) -> bool:
+    return bool(_VARIABLE.fullmatch(name))
+
+
 def env_faults(
     engine: str,
     version: str,
@@ -228,8 +235,8 @@ def _reads(value: str, read: Callable[[str], object]) -> bool:
 def _variable_faults(
     engine: str, version: str, name: str, path: str, owned: Mapping[str, str]
 ) -> Iterator[Result]:
-    if not _VARIABLE.fullmatch(name):
-        yield error("must be the name of a variable: letters, digits and `_`", path, current=name)
+    if not is_variable(name):
+        yield error(VARIABLE, path, current=name)
     elif name in owned:
         yield error(f"`{name}` is set by krm-fn: change {owned[name]} instead", path, current=name)
     elif _SECRET.fullmatch(name):

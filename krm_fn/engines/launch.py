@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.engines.base import Metric, Probe, Server
 from krm_fn.planner.extras import DraftRules, LoraRules, Method, OffloadRules
-from krm_fn.planner.host import HostNeeds, SharedMemory
+from krm_fn.planner.host import KERNEL_CACHE_BYTES, HostNeeds, SharedMemory
 from krm_fn.planner.limits import EngineLimits
 from krm_fn.planner.plan import Plan, Question
-from krm_fn.units import GIB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,9 +53,18 @@ class Launch:
     def secrets(self) -> tuple[tuple[str, str, str, bool], ...]:
         """(variable, secret, key, optional) of the Hub's token and of what the user refers to."""
         token = (("HF_TOKEN", self.token),) if self.token else ()
-        return tuple(
-            (name, ref.secret, ref.key, ref.optional) for name, ref in (*token, *self.secret_env)
-        )
+        return (*_references(token), *self.own_secrets)
+
+    @property
+    def own_secrets(self) -> tuple[tuple[str, str, str, bool], ...]:
+        """Those that the user refers to."""
+        return _references(self.secret_env)
+
+
+def _references(
+    named: tuple[tuple[str, Token], ...],
+) -> tuple[tuple[str, str, str, bool], ...]:
+    return tuple((name, ref.secret, ref.key, ref.optional) for name, ref in named)
 
 
 def gpu_server(
@@ -95,7 +103,7 @@ def gpu_server(
         group=0 if user is not None else None,
         supplemental_groups=launch.supplemental_groups,
         writable=(
-            ("cache", "/cache", 10 * GIB),
+            ("cache", "/cache", KERNEL_CACHE_BYTES),
             ("home", home, None),
             ("tmp", "/tmp", None),  # noqa: S108  # a path in the container
         ),

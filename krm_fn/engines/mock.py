@@ -19,6 +19,12 @@ IMAGE = "ghcr.io/llm-d/llm-d-inference-sim"
 BLOCK_SIZES = (8, 16, 32, 64, 128)
 """The only block sizes that the program takes."""
 CONFIG = "config.json"
+OWNED = {
+    "--config": "spec (its file is the plan)",
+    "--model": "spec.model.id",
+    "--served-model-name": "spec.model.servedName",
+    "--port": "spec.service.port",
+}
 NOBODY = 65532
 """The image's own user (distroless nonroot)."""
 
@@ -35,6 +41,7 @@ def server(launch: Launch) -> Server:
             ("NVIDIA_VISIBLE_DEVICES", "void"),  # else a node's runtime shows it every GPU
             *launch.env.items(),
         ),
+        secret_env=launch.own_secrets,
         field_env=(("POD_IP", "status.podIP"),),  # --enable-kvcache asks for it
         startup=Probe(path="/health", period_seconds=2, timeout_seconds=2, failure_threshold=30),
         readiness=Probe(
@@ -102,7 +109,9 @@ def _adapters(lora: Lora | None) -> dict[str, Any]:
 
 
 def _duration(seconds: float) -> str:
-    return f"{round(seconds * 1e6)}us"
+    """In microseconds; below ten in nanoseconds, for a small model's token is no 0us."""
+    micro = seconds * 1e6
+    return f"{round(micro * 1e3)}ns" if 0 < micro < 10 else f"{round(micro)}us"
 
 
 ENGINE = Engine(
@@ -112,5 +121,6 @@ ENGINE = Engine(
     limits=None,
     server=server,
     image=IMAGE,
+    owned=OWNED,
     shared_memory=SharedMemory(base_bytes=0, per_gpu_bytes=0, source="no GPU, one process"),
 )

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from krm_fn.api.v1alpha1 import LLMService, Safetensors
+from krm_fn.api.v1alpha1 import LLMService, Model, Safetensors
 from krm_fn.catalog import models
 from krm_fn.catalog.architecture import model_shape
+from krm_fn.catalog.architectures.faults import ModelConfigError
 from krm_fn.catalog.shape import ModelShape
 from krm_fn.errors import Result, error, warning
 from krm_fn.function.found import Found, no_such
@@ -29,35 +30,42 @@ def card_of(service: LLMService, given: Intake, package_path: str | None) -> Fou
     """Inline facts win over a card, a card over the catalogue."""
     model = service.spec.model
     if model.config is not None:
-        found = _card(
-            model.config, model.safetensors, model.revision, "inline config", gated=model.gated
-        )
-        return _with_known_layout(found, model.id)
+        return _with_known_layout(_inline(model, model.config), model.id)
     if model.card_ref:
-        name = model.card_ref.name
-        key = referred(given.cards, package_path, name)
-        if key is None:
-            fault = no_such("ModelCard", name, given.cards, "model.cardRef.name", given)
-            return Found(results=(fault,))
-        card = given.cards[key].spec
-        return _card(
-            card.config,
-            model.safetensors or card.safetensors,
-            model.revision or card.revision,
-            f"ModelCard {name}",
-            gated=card.gated if model.gated is None else model.gated,
-        )
+        return _referred(model, model.card_ref.name, given, package_path)
+    return _catalogued(model)
+
+
+def _inline(model: Model, config: Mapping[str, Any]) -> Found:
+    return _card(config, model.safetensors, model.revision, "inline config", gated=model.gated)
+
+
+def _referred(model: Model, name: str, given: Intake, package_path: str | None) -> Found:
+    key = referred(given.cards, package_path, name)
+    if key is None:
+        fault = no_such("ModelCard", name, given.cards, "model.cardRef.name", given)
+        return Found(results=(fault,))
+    card = given.cards[key].spec
+    return _card(
+        card.config,
+        model.safetensors or card.safetensors,
+        model.revision or card.revision,
+        f"ModelCard {name}",
+        gated=card.gated if model.gated is None else model.gated,
+    )
+
+
+def _catalogued(model: Model) -> Found:
     row = models.model_card(model.id)
     if row is None:
         return Found(results=(_unknown_model(model.id),))
-    gated = row.gated if model.gated is None else model.gated
     totals = Safetensors(**row.safetensors.model_dump()) if row.safetensors else None
     return _card(
         row.config,
         model.safetensors or totals,
         model.revision or row.revision,
         f"catalogue ({row.source})",
-        gated=gated,
+        gated=row.gated if model.gated is None else model.gated,
         shape=row.shape,
     )
 
@@ -74,8 +82,8 @@ def _card(
     """`shape` = what the catalogue says beyond the config, such as that a model only embeds."""
     try:
         shape = shape or model_shape(config)
-    except ValueError as fault:
-        return Found(results=(error(str(fault), "spec.model.config"),))
+    except ModelConfigError as fault:
+        return Found(results=config_results(fault, "spec.model.config"))
     card = Card(
         config=config,
         shape=shape,
@@ -85,6 +93,11 @@ def _card(
         source=source,
     )
     return Found(value=card, results=tuple(_not_understood(shape)))
+
+
+def config_results(fault: ModelConfigError, path: str) -> tuple[Result, ...]:
+    """A line for every key that is wrong, at the key."""
+    return tuple(error(text, ".".join(filter(None, (path, key)))) for key, text in fault.faults)
 
 
 def _with_known_layout(found: Found, name: str) -> Found:

@@ -7,7 +7,9 @@ from krm_fn.api.serving import DraftModel
 from krm_fn.api.v1alpha1 import LLMService
 from krm_fn.catalog import models
 from krm_fn.catalog.architecture import model_shape
+from krm_fn.catalog.architectures.faults import ModelConfigError
 from krm_fn.errors import Result, error
+from krm_fn.function.card_facts import config_results
 from krm_fn.function.found import Found, no_such
 from krm_fn.function.intake import Intake, referred
 
@@ -25,8 +27,8 @@ def draft_of(service: LLMService, given: Intake, package_path: str | None) -> Fo
     try:
         read = as_llama(config) if stated.method == "eagle3" else config
         return Found(value=model_shape(read))
-    except ValueError as fault:
-        return Found(results=(error(str(fault), f"{AT}.config"),))
+    except ModelConfigError as fault:
+        return Found(results=config_results(fault, f"{AT}.config"))
 
 
 def as_llama(config: Mapping[str, Any]) -> dict[str, Any]:

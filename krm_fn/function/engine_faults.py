@@ -7,7 +7,7 @@ from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService
 from krm_fn.api.v1alpha1 import Variant as VariantSpec
 from krm_fn.catalog.images import image_faults
 from krm_fn.catalog.rows import Gpu
-from krm_fn.engines import ENGINES, argv, versions
+from krm_fn.engines import ENGINES, versions
 from krm_fn.errors import Result, error, warning
 from krm_fn.function.card_facts import Card
 from krm_fn.function.variant_facts import DEFAULT_VARIANTS, VariantFacts
@@ -51,24 +51,6 @@ def _contradictions(service: LLMService, name: str, variant: VariantSpec) -> Ite
 def _is_planned(name: str, spec: VariantSpec) -> bool:
     engine = ENGINES.get(spec.engine or name)
     return engine is None or engine.planned
-
-
-def argument_faults(service: LLMService, variants: tuple[VariantFacts, ...]) -> Iterator[Result]:
-    """Extra arguments and variables that a version does not have, or that are ours to set."""
-    serving = service.spec.serving
-    for variant in variants:
-        engine, version, spec = variant.engine, variant.version, variant.spec
-        path = f"spec.variants.{variant.name}"
-        for args, env, where in (
-            (serving.extra_args, serving.env, "spec.serving"),
-            (spec.extra_args, spec.env, path),
-        ):
-            yield from argv.argv_faults(
-                engine.name, version, args, f"{where}.extraArgs", engine.owned
-            )
-            yield from argv.env_faults(
-                engine.name, version, env, f"{where}.env", {"HF_TOKEN": "spec.model.tokenSecretRef"}
-            )
 
 
 def shared_memory_faults(pool: GpuPoolSpec, variants: tuple[VariantFacts, ...]) -> Iterator[Result]:

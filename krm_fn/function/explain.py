@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from krm_fn.function.facts import Facts
-from krm_fn.function.launches import host_needs, pinned_bytes
+from krm_fn.function.launches import host_needs, node_shape, pinned_bytes
 from krm_fn.function.questions import question
+from krm_fn.function.report import counted
 from krm_fn.function.variant_facts import VariantFacts
+from krm_fn.planner import host
 from krm_fn.planner.layouts import legal
+from krm_fn.planner.memory_term import count
 from krm_fn.planner.memory_terms import memory_terms
-from krm_fn.planner.plan import Estimate, Plan
+from krm_fn.planner.plan import Plan
+from krm_fn.planner.speed import speed
+from krm_fn.planner.speed_terms import speed_terms
 from krm_fn.planner.weights import active_parameters, checkpoint_bytes, parameters
 from krm_fn.units import gib, milliseconds
 
@@ -38,7 +43,7 @@ def explained(facts: Facts, plan: Plan) -> tuple[Line, ...]:
         *_layout(facts, variant, plan),
         *_memory(facts, variant, plan),
         *_settings(plan),
-        *(_speed(plan.estimate) if plan.estimate else ()),
+        *_speed(facts, variant, plan),
         *_host(facts, variant, plan),
     )
 
@@ -46,11 +51,11 @@ def explained(facts: Facts, plan: Plan) -> tuple[Line, ...]:
 def _facts(facts: Facts, variant: VariantFacts) -> Iterator[Line]:
     shape, gpu = facts.card.shape, facts.gpu
     asked = question(facts, variant)
-    count, active = parameters(shape), active_parameters(shape)
+    whole, active = parameters(shape), active_parameters(shape)
     yield Line(
         section="facts",
         field="parameters",
-        value=f"{count / 1e9:.2f} B",
+        value=f"{whole / 1e9:.2f} B",
         because=f"{active / 1e9:.2f} B of them active per token, from the shape of "
         f"{shape.architecture}",
         source=facts.card.source,
@@ -113,55 +118,98 @@ def _settings(plan: Plan) -> Iterator[Line]:
             )
 
 
-def _speed(estimate: Estimate) -> Iterator[Line]:
-    low, high = estimate.ttft_interval
-    ttft, itl = estimate.ttft_seconds, estimate.itl_seconds
-    yield Line(
-        section="speed",
-        field="ttft",
-        value=milliseconds(ttft),
-        because=f"{milliseconds(ttft * low)} to {milliseconds(ttft * high)}, at "
-        f"{estimate.concurrency} requests at once",
-        source=estimate.provenance,
-    )
-    low, high = estimate.itl_interval
-    yield Line(
-        section="speed",
-        field="itl",
-        value=milliseconds(itl),
-        because=f"{milliseconds(itl * low)} to {milliseconds(itl * high)}; no GPU of this kind can "
-        f"do better than {milliseconds(estimate.itl_floor_seconds)} (roofline)",
-        source=estimate.provenance,
-    )
-    yield Line(
-        section="speed",
-        field="requests per second",
-        value=f"{estimate.requests_per_second_per_replica:.3g}",
-        because=f"per replica, bound by {estimate.bound}: concurrency / (ttft + output x itl)",
-    )
+def _speed(facts: Facts, variant: VariantFacts, plan: Plan) -> Iterator[Line]:
+    if plan.estimate is None:
+        return
+    asked = question(facts, variant)
+    known = speed(asked, plan.parallelism, plan.serving, plan.memory)
+    for term in speed_terms(asked, known, plan.estimate):
+        yield Line(
+            section="speed",
+            field=term.field,
+            value=term.text,
+            because=f"{term.range}: {term.formula}" if term.range else term.formula,
+            source=term.source,
+        )
 
 
 def _host(facts: Facts, variant: VariantFacts, plan: Plan) -> Iterator[Line]:
-    needs = host_needs(facts, variant, plan, question(facts, variant))
-    storage = facts.service.spec.storage
-    rates = f"download at {storage.download_bandwidth} + read at {storage.read_bandwidth}"
-    start = f"2 x ({rates} + compile + graph capture), at least 900 s"
-    stop = "the longest planned answer: ttft + 4 x output x itl, 30 s to 900 s"
-    shared = f"per GPU of the pod ({variant.engine.shared_memory.source})"
-    held = needs.shared_memory_bytes - variant.engine.shared_memory.bytes(plan.gpus_per_replica)
-    shared += f", and {gib(held)} of offloaded KV cache" if held else ""
-    cores = "2 + 2 per GPU; on a known node from half to all of the GPUs' share of it"
-    pinned = pinned_bytes(question(facts, variant), plan)
-    locked = f" + {gib(pinned)} of adapters and offloaded KV cache" if pinned else ""
-    memory = f"4 GiB + 4 GiB per GPU + shared memory{locked}, at most the GPUs' share of the node"
-    rows = (
-        ("startup budget", f"{needs.startup_seconds} s", start),
-        ("shutdown", f"{needs.shutdown_seconds} s", stop),
-        ("shared memory", gib(needs.shared_memory_bytes), shared),
-        ("cpu", f"{needs.cpu_cores:g} cores", cores),
-        ("memory", gib(needs.memory_bytes), memory),
+    for field, value, because, source in (
+        _startup(facts, variant, plan),
+        _shutdown(facts, variant, plan),
+        _shared(facts, variant, plan),
+        _cpu(facts, plan),
+        _pod_memory(facts, variant, plan),
+    ):
+        yield Line(section="pod", field=field, value=value, because=because, source=source)
+
+
+Row = tuple[str, str, str, str]
+"""Field, value, formula with its numbers, source."""
+
+
+def _startup(facts: Facts, variant: VariantFacts, plan: Plan) -> Row:
+    asked, storage = question(facts, variant), facts.service.spec.storage
+    size, layers = checkpoint_bytes(asked), len(asked.shape.layers)
+    warm = f" + {host.COMPILE_SECONDS:g} s + {layers} layers x {host.CAPTURE_SECONDS_PER_LAYER:g} s"
+    warm += " of compiling and capturing"
+    formula = (
+        f"2 x ({count(size)} B / {storage.download_bandwidth} + {count(size)} B / "
+        f"{storage.read_bandwidth}{'' if plan.serving.enforce_eager else warm}), at least "
+        f"{host.MIN_STARTUP_SECONDS} s, in steps of 30 s; half of it is expected"
     )
-    for field, value, because in rows:
-        yield Line(
-            section="pod", field=field, value=value, because=because, source="planner/host.py"
+    needs = host_needs(facts, variant, plan, asked)
+    source = "spec.storage; compiling and capturing as vLLM logs of 8B to 70B print (estimated)"
+    return "startup budget", f"{needs.startup_seconds} s", formula, source
+
+
+def _shutdown(facts: Facts, variant: VariantFacts, plan: Plan) -> Row:
+    asked, speed = question(facts, variant), plan.estimate
+    needs = host_needs(facts, variant, plan, asked)
+    ttft, itl = (speed.ttft_seconds, speed.itl_seconds) if speed else (0.0, 0.0)
+    answer = f"{host.ANSWER_FACTOR} x {asked.workload.output_tokens} tokens x {milliseconds(itl)}"
+    formula = (
+        f"the longest planned answer, {milliseconds(ttft)} + {answer}, in steps of 10 s, 30 s to "
+        "900 s"
+    )
+    return "shutdown", f"{needs.shutdown_seconds} s", formula, "planner/host.py"
+
+
+def _shared(facts: Facts, variant: VariantFacts, plan: Plan) -> Row:
+    needs = host_needs(facts, variant, plan, question(facts, variant))
+    rule, gpus = variant.engine.shared_memory, plan.gpus_per_replica
+    held = needs.shared_memory_bytes - rule.bytes(gpus)
+    formula = f"{gib(rule.base_bytes)} + {counted(gpus, 'GPU')} x {gib(rule.per_gpu_bytes)}"
+    formula += f" + {gib(held)} of offloaded KV cache" if held else ""
+    return "shared memory", gib(needs.shared_memory_bytes), formula, rule.source
+
+
+def _cpu(facts: Facts, plan: Plan) -> Row:
+    node, gpus = node_shape(facts), plan.gpus_per_replica
+    modest = f"2 + 2 x {counted(gpus, 'GPU')} = {2 + 2 * gpus}"
+    if node.cpu_cores is None:
+        formula = f"{modest}; `gpuPool.node.cpu` is not stated"
+    else:
+        share = host.node_part(gpus, node) * node.cpu_cores
+        part = f"{node.cpu_cores:g} cores x {host.NODE_SHARE:g} x {gpus} / {node.gpus} GPUs"
+        formula = (
+            f"{modest}, at least half and at most all of the GPUs' share of the node, {part} = "
+            f"{share:.3g}, in steps of {host.LEAST_CORES:g}"
         )
+    source = "vLLM asks for 2 + GPUs at least (docs/configuration/optimization.md, 0.19)"
+    return "cpu", f"{host.cpu_cores(gpus, node):g} cores", formula, source
+
+
+def _pod_memory(facts: Facts, variant: VariantFacts, plan: Plan) -> Row:
+    asked, node = question(facts, variant), node_shape(facts)
+    needs, gpus = host_needs(facts, variant, plan, asked), plan.gpus_per_replica
+    pinned = pinned_bytes(asked, plan)
+    locked = f" + {gib(pinned)} of adapters and offloaded KV cache" if pinned else ""
+    formula = (
+        f"{gib(host.LEAST_BYTES)} + {counted(gpus, 'GPU')} x {gib(host.LEAST_BYTES)} + "
+        f"{gib(needs.shared_memory_bytes)} of shared memory{locked}"
+    )
+    if node.memory_bytes is not None:
+        share = host.memory_share(gpus, node.memory_bytes, node)
+        formula += f", at most the GPUs' share of the node, {gib(share)}"
+    return "memory", gib(needs.memory_bytes), formula, "planner/host.py (estimated)"

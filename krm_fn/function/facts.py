@@ -11,8 +11,9 @@ from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService
 from krm_fn.catalog import platforms
 from krm_fn.catalog.rows import Gpu
 from krm_fn.catalog.shape import ModelShape
-from krm_fn.errors import Result, error, info
+from krm_fn.errors import Result, error
 from krm_fn.function import engine_faults, length_faults
+from krm_fn.function.argument_faults import argument_faults
 from krm_fn.function.card_facts import Card, card_of
 from krm_fn.function.draft_facts import draft_of
 from krm_fn.function.extra_faults import extra_faults
@@ -56,45 +57,78 @@ class Facts:
 
 def facts(request: Request, given: Intake) -> tuple[Facts | None, tuple[Result, ...]]:
     """The facts, or None with every fault; `request.service` must have been read."""
-    service = request.service
+    service, package = request.service, request.package_path
     assert service is not None
-    package = request.package_path
-    pool = pool_of(service, given, package)
-    gpu = gpu_of(pool.value) if pool.value else Found()
-    card = card_of(service, given, package)
-    draft = draft_of(service, given, package)
-    variants = variants_of(service, gpu.value)
-    found = (pool, gpu, card, variants)
-    results = [result for each in (*found, draft) for result in each.results]
-    results += source_faults(service)
-    results += engine_faults.stated_twice(service)
-    if variants.value:
-        results += engine_faults.argument_faults(service, variants.value)
-    if pool.value and gpu.value:
-        results += platforms.placement_faults(placement(pool.value, gpu.value))
-    if pool.value and variants.value:
-        results += engine_faults.shared_memory_faults(pool.value, variants.value)
-    if card.value and variants.value:
-        results += engine_faults.type_faults(service, variants.value, card.value)
-        results += length_faults.length_faults(service, variants.value, card.value)
-        results += length_faults.batch_faults(service, variants.value, card.value)
-        results += extra_faults(service, variants.value, card.value, draft.value)
-    if pool.value and gpu.value and card.value and variants.value:
-        results += engine_faults.version_faults(variants.value, gpu.value, card.value, pool.value)
-    located = tuple(replace(r, resource=r.resource or reference(request.document)) for r in results)
-    if not all(each.value for each in found):
-        return None, located
+    names = _names(service, given, package)
+    found = [*names.results, *source_faults(service), *engine_faults.stated_twice(service)]
+    found += _faults(service, names)
+    about = reference(request.document)
+    results = tuple(replace(result, resource=result.resource or about) for result in found)
+    if not names.all_known:
+        return None, results
     return Facts(
         request=request,
         service=service,
-        pool=pool.value,
+        pool=names.pool.value,
         pool_key=pool_key(service, given, package),
-        gpu=gpu.value,
-        card=card.value,
-        draft=draft.value,
-        variants=variants.value,
-        results=located,
-    ), located
+        gpu=names.gpu.value,
+        card=names.card.value,
+        draft=names.draft.value,
+        variants=names.variants.value,
+        results=results,
+    ), results
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Names:
+    """What the names of a service mean, as far as they are known."""
+
+    pool: Found
+    gpu: Found
+    card: Found
+    draft: Found
+    variants: Found
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        each = (self.pool, self.gpu, self.card, self.variants, self.draft)
+        return tuple(result for found in each for result in found.results)
+
+    @property
+    def all_known(self) -> bool:
+        return all(each.value for each in (self.pool, self.gpu, self.card, self.variants))
+
+
+def _names(service: LLMService, given: Intake, package: str | None) -> _Names:
+    pool = pool_of(service, given, package)
+    gpu = gpu_of(pool.value) if pool.value else Found()
+    return _Names(
+        pool=pool,
+        gpu=gpu,
+        card=card_of(service, given, package),
+        draft=draft_of(service, given, package),
+        variants=variants_of(service, gpu.value),
+    )
+
+
+def _faults(service: LLMService, names: _Names) -> Iterator[Result]:
+    """What does not go together, of all that is known: each rule needs some of it."""
+    pool, gpu, card, variants = (
+        each.value for each in (names.pool, names.gpu, names.card, names.variants)
+    )
+    if variants:
+        yield from argument_faults(service, variants)
+    if pool and gpu:
+        yield from platforms.placement_faults(placement(pool, gpu))
+    if pool and variants:
+        yield from engine_faults.shared_memory_faults(pool, variants)
+    if card and variants:
+        yield from engine_faults.type_faults(service, variants, card)
+        yield from length_faults.length_faults(service, variants, card)
+        yield from length_faults.batch_faults(service, variants, card)
+        yield from extra_faults(service, variants, card, names.draft.value)
+    if pool and gpu and card and variants:
+        yield from engine_faults.version_faults(variants, gpu, card, pool)
 
 
 def source_faults(service: LLMService) -> Iterator[Result]:
@@ -106,13 +140,4 @@ def source_faults(service: LLMService) -> Iterator[Result]:
             "a claim and state pvc://CLAIM/PATH, or let the pods take them from the Hub",
             "spec.model.uri",
             current=uri,
-        )
-
-
-def no_workload(service: LLMService) -> Iterator[Result]:
-    if service.spec.workload is None:
-        yield info(
-            "no workload is stated: planned for requests of 1024 input and 256 output tokens on "
-            "one replica; state inputTokens, outputTokens and concurrency or requestsPerSecond",
-            "spec.workload",
         )

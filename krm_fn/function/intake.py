@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from krm_fn import api
+from krm_fn.api.faults import Written
 from krm_fn.api.v1alpha1 import GPUPool, LLMService, ModelCard
 from krm_fn.errors import Result, error
 from krm_fn.krm import Item, Manifest, ResourceList, in_package
@@ -59,7 +60,7 @@ def intake(resources: ResourceList) -> Intake:
     requests = [_request(item, doc) for item, doc in documents if item.kind == "LLMService"]
     requests += _from_config_map(resources.function_config, alone=not requests)
     others = [pair for pair in documents if pair[0].kind not in ("LLMService", "LLMPlan")]
-    parsed = [(item.package_path, *api.value(doc)) for item, doc in others]
+    parsed = [(item.package_path, *api.value(doc, _written(item))) for item, doc in others]
     values = [(package, value) for package, value, _ in parsed]
     return Intake(
         requests=tuple(requests),
@@ -106,16 +107,20 @@ def _shared_names(items: Iterable[Item]) -> Iterator[Result]:
 
 
 def _request(item: Item, document: Manifest) -> Request:
-    service, faults = api.parsed(document, LLMService, lambda path: _text(item, path))
+    service, faults = api.parsed(document, LLMService, _written(item))
     return Request(
         service=service, document=document, package_path=item.package_path, faults=faults
     )
 
 
-def _text(item: Item, path: tuple[str | int, ...]) -> str | None:
+def _written(item: Item) -> Written:
     """A value as its author wrote it."""
-    place = item.place(*path)
-    return place.text if place else None
+
+    def text(path: tuple[str | int, ...]) -> str | None:
+        place = item.place(*path)
+        return place.text if place else None
+
+    return text
 
 
 def _from_config_map(config: Item | None, *, alone: bool) -> Iterable[Request]:

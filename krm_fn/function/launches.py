@@ -7,7 +7,7 @@ from krm_fn.engines import Launch, Token
 from krm_fn.errors import Result, info, warning
 from krm_fn.function.facts import Facts
 from krm_fn.function.variant_facts import VariantFacts
-from krm_fn.function.weights import cache_bytes, is_prefetched, model_path, token
+from krm_fn.function.weights import cache_bytes, disk_bytes, is_prefetched, model_path, token
 from krm_fn.planner import host
 from krm_fn.planner.adapters import host_bytes
 from krm_fn.planner.plan import Plan, Question
@@ -67,26 +67,27 @@ def host_needs(
     shared = shared_bytes(variant, plan, question)
     pinned = pinned_bytes(question, plan) if variant.engine.planned else 0
     request, limit = host.memory_bytes(gpus, shared, node, _whole(pinned))
+    on_disk = disk_bytes(facts, plan, question)
+    return host.HostNeeds(
+        cpu_cores=host.cpu_cores(gpus, node),
+        memory_bytes=request,
+        memory_limit_bytes=limit,
+        ephemeral_bytes=host.ephemeral_bytes(WORK_BYTES, gpus, node, on_disk),
+        shared_memory_bytes=shared,
+        startup_seconds=_startup(facts, plan, question),
+        shutdown_seconds=_drain(variant, plan, question),
+        pre_stop_seconds=SPOT_PRE_STOP if facts.pool.spot and variant.engine.planned else PRE_STOP,
+    )
+
+
+def _startup(facts: Facts, plan: Plan, question: Question) -> int:
     storage = facts.service.spec.storage
     rates = host.Storage(
         download_bytes=rate_bytes(storage.download_bandwidth),
         read_bytes=rate_bytes(storage.read_bandwidth),
     )
-    return host.HostNeeds(
-        cpu_cores=host.cpu_cores(gpus, node),
-        memory_bytes=request,
-        memory_limit_bytes=limit,
-        ephemeral_bytes=host.ephemeral_bytes(WORK_BYTES, gpus, node),
-        shared_memory_bytes=shared,
-        startup_seconds=host.startup_seconds(
-            checkpoint_bytes(question),
-            len(question.shape.layers),
-            rates,
-            eager=plan.serving.enforce_eager,
-        ),
-        shutdown_seconds=_drain(variant, plan, question),
-        pre_stop_seconds=SPOT_PRE_STOP if facts.pool.spot and variant.engine.planned else PRE_STOP,
-    )
+    size, layers = checkpoint_bytes(question), len(question.shape.layers)
+    return host.startup_seconds(size, layers, rates, eager=plan.serving.enforce_eager)
 
 
 def pinned_bytes(question: Question, plan: Plan) -> int:
@@ -128,19 +129,7 @@ def node_shape(facts: Facts) -> host.NodeShape:
 
 def launch_results(facts: Facts) -> Iterator[Result]:
     """What is to be said about weights, tokens and the node."""
-    model = facts.service.spec.model
-    if facts.card.gated and model.uri == "hub" and not model.token_secret_ref:
-        yield warning(
-            f"{model.id} is gated: its pods need a token; `kubectl create secret generic hf-token "
-            "--from-literal=HF_TOKEN=...` in their namespace, after its terms are accepted",
-            "spec.model.tokenSecretRef",
-        )
-    if model.uri == "hub" and not model.id.startswith("/") and not facts.card.revision:
-        yield warning(
-            "is not stated: a later push to the repository changes what a restarted pod loads; "
-            f"`krm-fn resolve {model.id}` finds it",
-            "spec.model.revision",
-        )
+    yield from _weight_results(facts)
     node = facts.pool.node
     if not (node.cpu and node.memory):
         yield info(
@@ -153,6 +142,23 @@ def launch_results(facts: Facts) -> Iterator[Result]:
         yield warning(
             "a spot node gives its pods some 25 seconds: answers that take longer are cut",
             "spec.gpuPool.spot",
+        )
+
+
+def _weight_results(facts: Facts) -> Iterator[Result]:
+    """Of a model that comes from the Hub."""
+    model = facts.service.spec.model
+    if facts.card.gated and model.uri == "hub" and not model.token_secret_ref:
+        yield warning(
+            f"{model.id} is gated: its pods need a token; `kubectl create secret generic hf-token "
+            "--from-literal=HF_TOKEN=...` in their namespace, after its terms are accepted",
+            "spec.model.tokenSecretRef",
+        )
+    if model.uri == "hub" and not model.id.startswith("/") and not facts.card.revision:
+        yield warning(
+            "is not stated: a later push to the repository changes what a restarted pod loads; "
+            f"`krm-fn resolve {model.id}` finds it",
+            "spec.model.revision",
         )
 
 

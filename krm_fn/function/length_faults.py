@@ -6,17 +6,8 @@ from krm_fn.api.v1alpha1 import LLMService
 from krm_fn.errors import Result, error
 from krm_fn.function.card_facts import Card
 from krm_fn.function.variant_facts import VariantFacts
+from krm_fn.function.workloads import lengths, longest_request, reshaped
 from krm_fn.planner.limits import reads_whole
-
-RESHAPES = (
-    "--hf-overrides",
-    "--rope-scaling",
-    "--rope-theta",
-    "--json-model-override-args",
-    "--context-length",
-    "--max-model-len",
-)
-"""Arguments that give a model another length than its config says."""
 
 
 def length_faults(
@@ -24,8 +15,8 @@ def length_faults(
 ) -> Iterator[Result]:
     """A context beyond the model's, or one that the stated requests exceed."""
     serving, longest = service.spec.serving, card.shape.max_position_embeddings
-    stated, own = serving.max_model_len, _reshaped(service, variants)
-    if stated and stated > longest and not own:
+    stated = serving.max_model_len
+    if stated and stated > longest and not reshaped(service, variants):
         yield error(
             f"must be at most {longest}, the model's own context; got {stated}; a model that is "
             "stretched states its rope_scaling in `spec.model.config`",
@@ -33,30 +24,24 @@ def length_faults(
             current=stated,
             proposed=longest,
         )
-    most = min(filter(None, (stated, None if own else longest)), default=0)
-    yield from _request_faults(service, card, most, is_stated=most == stated)
+    yield from _request_faults(service, variants, card)
 
 
 def _request_faults(
-    service: LLMService, card: Card, most: int, *, is_stated: bool
+    service: LLMService, variants: Iterable[VariantFacts], card: Card
 ) -> Iterator[Result]:
-    work = service.spec.workload
-    if work is None or not most:
-        return
-    answer = work.output_tokens if card.shape.task == "generate" else 0
-    if work.input_tokens + answer > most:
+    most = longest_request(service, variants, card.shape)
+    prompt, answer = lengths(service, variants, card.shape)
+    answer = answer if card.shape.task == "generate" else 0
+    if most and prompt + answer > most:
+        is_stated = most == service.spec.serving.max_model_len
         whose = "`spec.serving.maxModelLen`" if is_stated else "the model's own context"
-        parts = f"{work.input_tokens} + {answer}" if answer else f"{work.input_tokens}"
+        parts = f"inputTokens + outputTokens = {prompt} + {answer}" if answer else f"{prompt}"
         yield error(
-            f"inputTokens + outputTokens = {parts} must be at most {most}, {whose}",
+            f"{parts} must be at most {most}, {whose}",
             "spec.workload.inputTokens",
-            current=work.input_tokens,
+            current=prompt,
         )
-
-
-def _reshaped(service: LLMService, variants: Iterable[VariantFacts]) -> bool:
-    said = [*service.spec.serving.extra_args, *(a for v in variants for a in v.spec.extra_args)]
-    return any(argument.startswith(RESHAPES) for argument in said)
 
 
 def batch_faults(

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService
 from krm_fn.catalog import gpus, platforms
 from krm_fn.catalog.rows import Gpu
-from krm_fn.errors import Result, error
+from krm_fn.errors import Result, error, warning
 from krm_fn.function.found import Found, no_such
 from krm_fn.function.intake import Intake, Key, referred
+from krm_fn.units import gib, quantity_bytes
 
 
 def pool_of(service: LLMService, given: Intake, package_path: str | None) -> Found:
@@ -55,7 +56,7 @@ def gpu_of(pool: GpuPoolSpec) -> Found:
             )
         found = part
     found = gpus.shared(found) if pool.shared else found
-    return Found(value=found, results=tuple(_sharing(pool, found)))
+    return Found(value=found, results=(*_sharing(pool, found), *_memory(pool, found)))
 
 
 def _sharing(pool: GpuPoolSpec, found: Gpu) -> Iterator[Result]:
@@ -66,4 +67,22 @@ def _sharing(pool: GpuPoolSpec, found: Gpu) -> Iterator[Result]:
             "spec.gpuPool.gpu",
             current=found.name,
             proposed=found.name.removesuffix("-SHARED"),
+        )
+
+
+USUAL_MEMORY = (0.8, 1.05)
+"""Parts of the catalogue's memory that a board may have: ECC and drivers take some, none adds."""
+
+
+def _memory(pool: GpuPoolSpec, found: Gpu) -> Iterator[Result]:
+    """A stated memory that is hardly that of this board."""
+    if pool.gpu_memory is None or isinstance(pool.gpu, Gpu):
+        return
+    least, most = USUAL_MEMORY
+    if not least <= quantity_bytes(pool.gpu_memory) / found.memory_bytes <= most:
+        yield warning(
+            f"is far from the {gib(found.memory_bytes)} that CUDA reports of {found.name}; got "
+            f"{pool.gpu_memory}, and the plan goes by it: leave it out if it is no measured value",
+            "spec.gpuPool.gpuMemory",
+            current=pool.gpu_memory,
         )

@@ -3,15 +3,16 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
-from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService, WorkloadSpec
+from krm_fn.api.v1alpha1 import GpuPoolSpec, LLMService
 from krm_fn.catalog.rows import Gpu
 from krm_fn.function.facts import Facts
 from krm_fn.function.variant_facts import VariantFacts
+from krm_fn.function.workloads import workload
 from krm_fn.planner.extras import NO_LORA_RULES, Draft, DraftRules, Extras, Lora, Offload, adapted
 from krm_fn.planner.loading import loaded
-from krm_fn.planner.plan import Interconnect, PoolShape, Question, Stated, Workload
+from krm_fn.planner.plan import Interconnect, PoolShape, Question, Stated
 from krm_fn.planner.weights import file_bytes
-from krm_fn.units import duration_seconds, quantity_bytes
+from krm_fn.units import quantity_bytes
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ def question(facts: Facts, variant: VariantFacts) -> Question:
         model_id=facts.service.spec.model.id,
         shape=facts.card.shape,
         pool=pool_shape(facts.pool, facts.gpu),
-        workload=workload(facts.service.spec.workload),
+        workload=workload(facts.service, facts.variants, facts.card.shape),
         stated=stated(facts.service, variant),
         engine=adapted(variant.engine.limits(variant.version), asked_for),
         checkpoint_bytes=totals.total_bytes if totals else None,
@@ -118,22 +119,6 @@ def pool_shape(pool: GpuPoolSpec, gpu: Gpu) -> PoolShape:
 
 def _usual_link(gpu: Gpu) -> Interconnect:
     return "nvlink" if gpu.form in ("sxm", "superchip") else "pcie"
-
-
-def workload(spec: WorkloadSpec | None) -> Workload:
-    if spec is None:
-        return Workload(stated=False)
-    goals = spec.objectives
-    return Workload(
-        input_tokens=spec.input_tokens,
-        output_tokens=spec.output_tokens,
-        requests_per_second=spec.requests_per_second,
-        concurrency=spec.concurrency,
-        prefix_hit_rate=spec.prefix_hit_rate,
-        ttft_seconds=duration_seconds(goals.ttft) if goals.ttft else None,
-        itl_seconds=duration_seconds(goals.itl) if goals.itl else None,
-        percentile=goals.percentile,
-    )
 
 
 def stated(service: LLMService, variant: VariantFacts) -> Stated:

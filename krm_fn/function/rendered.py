@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 from krm_fn.errors import ConfigError, PlanError, Result, has_errors
 from krm_fn.function import compose, pools, report
-from krm_fn.function.facts import Facts, facts, no_workload
-from krm_fn.function.host_faults import memory_faults
+from krm_fn.function.facts import Facts, facts
+from krm_fn.function.host_faults import host_faults
 from krm_fn.function.intake import Intake, Request
 from krm_fn.function.launches import launch_results
 from krm_fn.function.plan_faults import plan_faults
 from krm_fn.function.planning import planned
 from krm_fn.function.pools import Planned
 from krm_fn.function.verify import verified
+from krm_fn.function.workloads import length_results
 from krm_fn.targets import TARGETS
 from krm_fn.targets.base import Rendering
 
@@ -90,9 +91,9 @@ def _rendered(each: Planned, emitted: Collection[str]) -> Rendered:
     rendering = TARGETS[facts.service.spec.target].render(service, variants)
     said = [
         *facts.results,
-        *no_workload(facts.service),
+        *length_results(facts.service, facts.variants, facts.card.shape),
         *launch_results(facts),
-        *memory_faults(facts, each.plans),  # what is left of them are warnings
+        *host_faults(facts, each.plans),  # what is left of them are warnings
         *(result for plan in each.plans for result in plan.results),
         *compose.results(facts, plans, variants),
         *verified(facts, rendering, [v for v in variants if v.name in emitted], plans),

@@ -8,6 +8,7 @@ from krm_fn.api.v1alpha1 import LLMService
 from krm_fn.api.v1alpha1 import Variant as VariantSpec
 from krm_fn.catalog.images import Image, image, image_reference
 from krm_fn.catalog.rows import Gpu
+from krm_fn.checks.images import image_faults
 from krm_fn.engines import ENGINES, Engine, versions
 from krm_fn.errors import Result, error
 from krm_fn.function.found import Found
@@ -44,6 +45,7 @@ def variants_of(service: LLMService, gpu: Gpu | None) -> Found:
     found = [_variant(name, spec, gpu) for name, spec in specs.items()]
     results = [result for each in found for result in each.results]
     results += _choice_faults(service, specs)
+    results += _registry_faults(service.spec.output.images.registry)
     return Found(value=tuple(each.value for each in found if each.value), results=tuple(results))
 
 
@@ -113,12 +115,36 @@ def _spec_faults(path: str, engine: Engine, spec: VariantSpec) -> Iterator[Resul
         )
     if spec.version:
         yield from versions.version_faults(engine.name, spec.version, f"{path}.version")
-    if spec.image and _is_floating(spec.image) and not (spec.allow_floating_tag or spec.digest):
+    if spec.image:
+        yield from _reference_faults(spec, spec.image, f"{path}.image")
+
+
+def _reference_faults(spec: VariantSpec, image: str, path: str) -> Iterator[Result]:
+    """An image that nobody could pull, or that a restart may find changed."""
+    floats = _is_floating(image) and not spec.digest
+    if floats and not spec.allow_floating_tag:
         yield error(
             f"must have a fixed tag or a digest, so that a restart runs the same; got "
-            f"{shown(spec.image)}; `allowFloatingTag: true` allows it",
-            f"{path}.image",
-            current=spec.image,
+            f"{shown(image)}; `allowFloatingTag: true` allows it",
+            path,
+            current=image,
+        )
+        return
+    if spec.digest and "@" in image and not image.endswith(f"@{spec.digest}"):
+        yield error("names another digest than `digest`; keep one", path, current=image)
+        return
+    whole = image + ("" if "@" in image or not spec.digest else f"@{spec.digest}")
+    for message in image_faults(whole):
+        yield error(message, path, current=image)
+
+
+def _registry_faults(registry: str | None) -> Iterator[Result]:
+    if registry and any(image_faults(f"{registry.rstrip('/')}/image:v1")):
+        yield error(
+            "must be a registry that exists, in lower case, such as registry.example.com:5000/ai; "
+            f"got {shown(registry)}",
+            "spec.output.images.registry",
+            current=registry,
         )
 
 

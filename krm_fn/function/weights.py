@@ -77,6 +77,12 @@ def _files(question: Question) -> int:
     return checkpoint_bytes(question) + file_bytes(question)
 
 
+def disk_bytes(facts: Facts, plan: Plan, question: Question) -> int:
+    """What the weights take of the node's disk: nothing where they have a volume."""
+    on_disk = cache(facts.service.spec.storage, plan, 0).kind == "none"
+    return cache_bytes(facts, question) if on_disk and downloads(facts.service) else 0
+
+
 def size_faults(facts: Facts, question: Question) -> Iterator[Result]:
     """A stated cache that the download alone would fill."""
     storage = facts.service.spec.storage

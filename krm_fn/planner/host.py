@@ -15,6 +15,10 @@ CAPTURE_SECONDS_PER_LAYER = 0.5
 """Graph capture of 51 sizes: about 15 s at 32 layers, 40 s at 80 (vLLM logs, estimated)."""
 LEAST_BYTES = 4 * GIB
 """Working memory of the server, and of each GPU's worker."""
+KERNEL_CACHE_BYTES = 10 * GIB
+"""Room for compiled kernels on the disk of a pod."""
+LEAST_CORES = 0.5
+"""The step of a CPU request, and so the least one."""
 NODE_SHARE = 0.9
 """Part of a node's allocatable that one full set of its GPUs may take; daemons use the rest."""
 ANSWER_FACTOR = 4
@@ -88,8 +92,13 @@ def cpu_cores(gpus: int, node: NodeShape) -> float:
     modest = 2.0 + 2.0 * gpus
     if node.cpu_cores is None:
         return modest
-    share = node.cpu_cores * NODE_SHARE * gpus / node.gpus
-    return math.floor(min(max(modest, share / 2), share) * 2) / 2
+    share = node_part(gpus, node) * node.cpu_cores
+    return math.floor(min(max(modest, share / 2), share) / LEAST_CORES) * LEAST_CORES
+
+
+def node_part(gpus: int, node: NodeShape) -> float:
+    """Of a node's allocatable, what so many of its GPUs may take."""
+    return NODE_SHARE * gpus / node.gpus
 
 
 def memory_bytes(
@@ -110,11 +119,18 @@ def memory_bytes(
 
 def memory_share(gpus: int, memory: int, node: NodeShape) -> int:
     """Of a node's memory, what so many of its GPUs may take."""
-    return int(memory * NODE_SHARE * gpus / node.gpus) // GIB * GIB
+    return int(memory * node_part(gpus, node)) // GIB * GIB
 
 
-def ephemeral_bytes(wanted: int, gpus: int, node: NodeShape) -> int:
-    """Disk for logs, compiled kernels and temporary files; at most the GPUs' share of the node."""
+def ephemeral_bytes(wanted: int, gpus: int, node: NodeShape, taken: int = 0) -> int:
+    """Disk for logs, compiled kernels and temporary files; beside what is `taken` at most the GPUs'
+    share of the node.
+    """
     if node.ephemeral_bytes is None:
         return wanted
-    return min(wanted, int(node.ephemeral_bytes * NODE_SHARE * gpus / node.gpus) // GIB * GIB)
+    return max(0, min(wanted, disk_share(gpus, node.ephemeral_bytes, node) - taken))
+
+
+def disk_share(gpus: int, disk: int, node: NodeShape) -> int:
+    """Of a node's disk, what so many of its GPUs may take."""
+    return int(disk * node_part(gpus, node)) // GIB * GIB

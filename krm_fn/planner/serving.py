@@ -158,39 +158,37 @@ def _cut(full: Serving, reasons: tuple[Reason, ...], budget: MemoryBudget) -> tu
 
 
 def _reasons(question: Question, serving: Serving, budget: MemoryBudget) -> tuple[Reason, ...]:
-    stated, workload = question.stated, question.workload
-    mean = workload.input_tokens + workload.output_tokens
-    longest = serving.max_model_len == question.shape.max_position_embeddings
-    context = "the model's own limit, of which two requests fit"
-    if not longest:
-        context = f"the KV cache holds {budget.max_concurrency:.1f} requests of this length"
+    """Why each setting has its value: stated, else the rule that gave it."""
+    stated, engine = question.stated, question.engine
     decided = (
-        ("serving.maxModelLen", stated.max_model_len, serving.max_model_len, context),
-        (
-            "serving.maxNumSeqs",
-            stated.max_num_seqs,
-            serving.max_num_seqs,
-            f"requests of {mean} tokens that fit at once, at most {_most_batch(question)}",
-        ),
-        (
-            "serving.maxNumBatchedTokens",
-            stated.max_num_batched_tokens,
-            serving.max_num_batched_tokens,
-            _because_of_batched(question, serving),
-        ),
-        (
-            "serving.memoryFraction",
-            stated.memory_fraction,
-            serving.memory_fraction,
-            f"{question.engine.name} {question.engine.version}'s own, stated so that it stays",
-        ),
+        ("maxModelLen", stated.max_model_len, serving.max_model_len),
+        ("maxNumSeqs", stated.max_num_seqs, serving.max_num_seqs),
+        ("maxNumBatchedTokens", stated.max_num_batched_tokens, serving.max_num_batched_tokens),
+        ("memoryFraction", stated.memory_fraction, serving.memory_fraction),
+    )
+    rules = (
+        _because_of_length(question, serving, budget),
+        _because_of_batch(question),
+        _because_of_batched(question, serving),
+        f"{engine.name} {engine.version}'s own, stated so that it stays",
     )
     found = tuple(
-        Reason(field=field, value=value, because="stated" if given is not None else because)
-        for field, given, value, because in decided
+        Reason(field=f"serving.{field}", value=value, because=rule if given is None else "stated")
+        for (field, given, value), rule in zip(decided, rules, strict=True)
     )
     draft = question.extras.draft
     return (*found, _drafted(draft)) if draft else found
+
+
+def _because_of_length(question: Question, serving: Serving, budget: MemoryBudget) -> str:
+    if serving.max_model_len == question.shape.max_position_embeddings:
+        return "the model's own limit, of which two requests fit"
+    return f"the KV cache holds {budget.max_concurrency:.1f} requests of this length"
+
+
+def _because_of_batch(question: Question) -> str:
+    mean = question.workload.input_tokens + question.workload.output_tokens
+    return f"requests of {mean} tokens that fit at once, at most {_most_batch(question)}"
 
 
 def _because_of_batched(question: Question, serving: Serving) -> str:

@@ -105,7 +105,8 @@ def speed(
         safe=max(1, min(safe, seats)),
         capacity_bound="kv" if safe <= seats else "queue",
         provenance=_provenance(question, parallelism, constants, fitted=fitted),
-        wide=_is_wide(question, parallelism) or not fitted,
+        wide=_is_wide(question, parallelism)
+        or not _is_calibrated(question, constants, fitted=fitted),
     )
 
 
@@ -223,7 +224,7 @@ def requests_per_second(s: Speed, concurrency: float) -> float:
 
 
 def _is_wide(question: Question, layout: Parallelism) -> bool:
-    """Cases with larger or no measured errors: MoE with EP, DP attention, 4-bit but NVFP4, AMD, PP.
+    """Cases with larger or no measured errors: MoE with EP, DP attention, 4-bit but NVFP4, PP.
 
     Source: performance-model.md 7 and 8.
     """
@@ -231,7 +232,13 @@ def _is_wide(question: Question, layout: Parallelism) -> bool:
     four_bit = q is not None and q.bits < 6 and q.group_size != 16
     spread_experts = question.shape.is_moe and layout.expert > 1
     unusual = layout.pipeline > 1 or layout.attention_data > 1
-    return spread_experts or four_bit or unusual or question.pool.gpu.vendor != "nvidia"
+    return spread_experts or four_bit or unusual
+
+
+def _is_calibrated(question: Question, constants: SpeedConstants, *, fitted: bool) -> bool:
+    """Whether the fit has rows of this engine on this GPU; none has any of a slice or a share."""
+    pool = question.pool
+    return fitted and not pool.sliced and pool.gpu.name in constants.boards
 
 
 def _provenance(
@@ -242,5 +249,11 @@ def _provenance(
     text = f"calibrated on {origin}; median error on models left out: itl {itl} %, ttft {ttft} %"
     if not fitted:
         text = f"estimated with constants of {constants.engine}: no rows of {question.engine.name}"
+    elif not _is_calibrated(question, constants, fitted=fitted):
+        part = "a part of " if question.pool.sliced else ""
+        text = (
+            f"estimated, not calibrated: no measured rows of {constants.engine} on "
+            f"{part}{question.pool.gpu.name}; constants of {origin} on other NVIDIA GPUs"
+        )
     unvalidated = "; pipeline parallelism is not validated" if layout.pipeline > 1 else ""
     return text + unvalidated

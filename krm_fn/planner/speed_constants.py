@@ -22,8 +22,9 @@ class SpeedConstants:
     of models) per layer, `all_reduce` for each of two per layer, `all_reduce_pcie` more without
     NVLink, `sequence` per running sequence, `step`.
     Seconds per prompt: `prefill_layer`, `prefill_moe_layer`, `waiting_layer` per other user.
-    `rows` = measured rows of the fit, `spread` = median |predicted / measured - 1| of (itl, ttft)
-    for model families left out of the fit.
+    `boards` = product labels of those with measured rows (perf-measured.csv). `rows` = measured
+    rows of the fit, `spread` = median |predicted / measured - 1| of (itl, ttft) for model families
+    left out of the fit.
     """
 
     engine: str
@@ -46,11 +47,32 @@ class SpeedConstants:
     prefill_moe_layer: float
     waiting: float
     waiting_layer: float
+    boards: tuple[str, ...]
     rows: int
     spread: tuple[float, float]
     source: str
 
 
+_SERVERS = (
+    "NVIDIA-A100-SXM4-40GB",
+    "NVIDIA-A100-SXM4-80GB",
+    "NVIDIA-H100-80GB-HBM3",
+    "NVIDIA-H200",
+    "NVIDIA-B200",
+    "NVIDIA-B300-SXM6-AC",
+)
+_CARDS = (
+    "NVIDIA-A800-SXM4-80GB",
+    "NVIDIA-A40",
+    "NVIDIA-H20-3e",
+    "NVIDIA-L4",
+    "NVIDIA-GeForce-RTX-4090",
+    "NVIDIA-GeForce-RTX-5090",
+    "NVIDIA-RTX-6000-Ada-Generation",
+    "NVIDIA-RTX-A6000",
+    "Tesla-V100-PCIE-32GB",
+    "Tesla-V100S-PCIE-32GB",
+)
 _VLLM = SpeedConstants(
     engine="vllm",
     since=(0, 8),
@@ -71,6 +93,7 @@ _VLLM = SpeedConstants(
     prefill_moe_layer=0.2e-3,
     waiting=0.13,
     waiting_layer=23e-6,
+    boards=(*_SERVERS, *_CARDS),
     rows=708,
     spread=(0.08, 0.23),
     source="perf-measured.csv: closed loop within the KV cache, NVIDIA, 8 model families",
@@ -86,6 +109,7 @@ CONSTANTS = (
         prefill_layer=0.31e-3,
         prefill_moe_layer=3.3e-3,
         waiting=1.18,
+        boards=_SERVERS,
         rows=351,
         spread=(0.28, 0.28),
     ),

@@ -154,6 +154,24 @@ def test_faults_say_what_to_write(name, words):
     assert words in fault.message
 
 
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("nvidia h100", "NVIDIA-H100-80GB-HBM3"),
+        ("NVIDIA H100 PCIe", "NVIDIA-H100-PCIe"),
+        ("Tesla V100", "Tesla-V100-SXM2-16GB"),
+        ("a100 80gb", "NVIDIA-A100-SXM4-80GB"),
+    ],
+)
+def test_names_of_the_same_board_lead(name, first):
+    """H100 is no H800, however little the letters differ."""
+    found = near_names(name)
+    number = first.split("-")[1]
+
+    assert found[0] == first
+    assert number in found[1]
+
+
 def test_near_names_are_labels():
     assert near_names("h20")[0] == "NVIDIA-H20"
 

@@ -28,10 +28,20 @@ DATASHEETS = {
 }
 
 
+LABELS = {
+    "L4": "NVIDIA-L4",
+    "4090": "NVIDIA-GeForce-RTX-4090",
+    "A100-80": "NVIDIA-A100-SXM4-80GB",
+    "H100": "NVIDIA-H100-80GB-HBM3",
+    "H200": "NVIDIA-H200",
+    "B200": "NVIDIA-B200",
+}
+
+
 def gpu(name="H100", bandwidth=None):
     gbs, half, fp8, fp4, link, pcie = DATASHEETS[name]
     return Gpu(
-        name=name,
+        name=LABELS.get(name, name),
         architecture="test",
         compute_capability="7.5" if name == "T4" else "9.0",
         memory="80Gi",

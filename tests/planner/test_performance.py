@@ -23,6 +23,7 @@ from speed_cases import (
     shape,
 )
 
+from krm_fn.catalog.gpus import gpu_names
 from krm_fn.catalog.rows import Flops
 from krm_fn.catalog.shape import Dense, Layer, Quantization
 from krm_fn.planner.performance import estimate
@@ -219,6 +220,7 @@ def test_intervals_are_wider_where_fewer_rows_stand_behind():
         (question(awq), TP[1]),
         (question(QWEN3_30B_A3B), Parallelism(tensor=2, expert=2)),
         (question(engine="another"), TP[1]),
+        (question(card="L40S"), TP[1]),
         (question(), Parallelism(pipeline=2)),
     ):
         wide = ask(q, layout, 1)
@@ -230,6 +232,29 @@ def test_provenance_says_where_the_figures_come_from():
     assert "708 measured rows of vllm" in ask(question(), users=1).provenance
     assert "no rows of another" in ask(question(engine="another"), users=1).provenance
     assert "not validated" in ask(question(), Parallelism(pipeline=2), 1).provenance
+
+
+@pytest.mark.parametrize("name", ["AMD_Instinct_MI300X_OAM", "NVIDIA-GH200-480GB", "L40S"])
+def test_a_gpu_without_rows_is_not_called_calibrated(name):
+    """Whatever the constants are worth elsewhere, nobody measured this one."""
+    asked = question()
+    board = asked.pool.gpu.model_copy(update={"name": name})
+    asked = replace(asked, pool=replace(asked.pool, gpu=board))
+    told = ask(asked, users=1).provenance
+
+    assert told.startswith(f"estimated, not calibrated: no measured rows of vllm on {name}")
+
+
+def test_a_part_of_a_gpu_is_not_called_calibrated():
+    asked = question()
+    asked = replace(asked, pool=replace(asked.pool, sliced=True))
+
+    assert "on a part of NVIDIA-H100" in ask(asked, users=1).provenance
+
+
+def test_measured_boards_are_catalogued():
+    """A label with a typing error would be measured for nobody."""
+    assert {board for row in CONSTANTS for board in row.boards} <= set(gpu_names())
 
 
 def test_constants_of_an_engine_version():

@@ -4,7 +4,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "talker_config")
+from krm_fn.catalog.architectures.faults import (
+    DTYPES,
+    TEXT_PARTS,
+    Fault,
+    least_of,
+    place,
+    shown,
+    size_fault,
+)
 
 # meaning -> names in config.json, the first that is there counts
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -120,6 +128,7 @@ class Config:
         self.text = text_part(raw)
         self.defaults = dict(defaults or {})
         self.missing: dict[str, None] = {}
+        self.wrong: dict[str, str] = {}
         self.asked: set[str] = set()
 
     def get(self, meaning: str, default: Any = None) -> Any:
@@ -138,12 +147,45 @@ class Config:
             self.asked.update(NAMES.get(meaning, (meaning,)))
 
     def number(self, meaning: str, default: int | None = None) -> int:
-        """An integer that must be there unless it has a default; 0 stands in for a missing one."""
-        value = self.get(meaning, default)
-        if value is None:
+        """A size that must be there unless it has a default; 0 stands in for a missing one."""
+        value = self.get(meaning)
+        if value is not None:
+            return self._size(meaning, value, "", required=default is None)
+        if default is None:
             self.missing[meaning] = None
-            return 0
-        return int(value)
+        return default or 0
+
+    def optional(self, meaning: str) -> int | None:
+        """A size that may be absent; 0 and false say the same."""
+        value = self.get(meaning)
+        return self._size(meaning, value, "", required=False) if value else None
+
+    def _size(self, meaning: str, value: Any, where: str, *, required: bool) -> int:
+        """A wrong one is a fault, and the least one stands in for it, so that all are found."""
+        least = least_of(meaning, required=required)
+        fault = size_fault(meaning, value, least, WORDS.get(meaning))
+        if fault is None:
+            return int(value)
+        self.wrong[self._place(meaning) + where] = fault
+        return max(1, least)
+
+    def dtype(self, meaning: str, default: str | None = None) -> str | None:
+        """The name of a type, without torch's prefix."""
+        value = self.get(meaning, default)
+        name = None if value is None else str(value).removeprefix("torch.")
+        if name is None or name in DTYPES:
+            return name
+        self.refuse(meaning, f"must be one of {', '.join(DTYPES)}; got {shown(value)}")
+        return default
+
+    def refuse(self, meaning: str, text: str) -> None:
+        """A fault of the key that stands for a meaning."""
+        self.wrong[self._place(meaning)] = text
+
+    def _place(self, meaning: str) -> str:
+        names = NAMES.get(meaning, (meaning,))
+        name = next((name for name in names if self.text.get(name) is not None), meaning)
+        return place(self.raw, name)
 
     def flag(self, trait: bool | str) -> bool:  # noqa: FBT001 - a trait is a flag or the key of one
         """A trait of a family: a fixed truth, or the name of the key that says so."""
@@ -152,9 +194,15 @@ class Config:
     def indexed(self, meaning: str, index: int, default: int | None = None) -> int:
         """Like `number`, of a key that may hold one value per layer."""
         value = self.get(meaning, default)
-        if isinstance(value, list):
-            return int(value[index]) if index < len(value) else int(value[-1])
-        return self.number(meaning, default)
+        if not isinstance(value, list) or not value:
+            return self.number(meaning, default)
+        at = min(index, len(value) - 1)
+        return self._size(meaning, value[at], f"[{at}]", required=default is None)
+
+    def faults(self, name: str) -> tuple[Fault, ...]:
+        """Keys that are wrong, each; then in one line those that the architecture lacks."""
+        lacking = f"config.json of {name} lacks {explained(self.missing)}"
+        return (*self.wrong.items(), *(((None, lacking),) if self.missing else ()))
 
     def leftovers(self) -> tuple[str, ...]:
         """Keys that look like shape, say something, and that nothing asked for."""

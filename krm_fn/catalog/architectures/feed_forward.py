@@ -68,10 +68,18 @@ def has_experts(config: Config, index: int) -> bool:
 
 
 def _shared_size(config: Config, index: int, width: int) -> int:
-    stated = config.get("shared_intermediate_size")
-    if stated is not None:
-        return int(stated)
+    if config.get("shared_intermediate_size") is not None:
+        return config.number("shared_intermediate_size", 0)
     return config.indexed("shared_experts", index, 0) * width
+
+
+def _routed(config: Config, index: int) -> tuple[int, int]:
+    """Experts of a layer, and how many of them a token goes to."""
+    count, chosen = (config.indexed(key, index) for key in ("num_experts", "experts_per_token"))
+    if chosen > count:
+        text = f"must be at most the number of experts, {count}; got {chosen}"
+        config.refuse("experts_per_token", text)
+    return count, chosen
 
 
 def experts(
@@ -98,10 +106,10 @@ def experts(
             return plain(config, index)  # type: ignore[return-value]
         width = config.indexed("moe_intermediate_size", index)
         one = config.indexed(shared_of, index) if shared_of else width
-        latent = config.get("latent_size")
+        count, chosen = _routed(config, index)
         return Moe(
-            num_experts=config.indexed("num_experts", index),
-            experts_per_token=config.indexed("experts_per_token", index),
+            num_experts=count,
+            experts_per_token=chosen,
             intermediate_size=width,
             shared_intermediate_size=_shared_size(config, index, one),
             shared_gate=shared_gate,
@@ -110,7 +118,7 @@ def experts(
             gated=gated,
             bias=config.flag(bias),
             dense_intermediate_size=config.number("intermediate_size") if beside else 0,
-            latent_size=int(latent) if latent else None,
+            latent_size=config.optional("latent_size"),
         )
 
     return block

@@ -25,11 +25,11 @@ def _kv_heads(config: Config, index: int) -> int:
 
 
 def _windows(config: Config, kind: str) -> dict[str, int | None]:
-    window = config.get("sliding_window", config.get("sliding_window_size"))
-    chunk = config.get("attention_chunk_size")
+    window = config.optional("sliding_window") or config.optional("sliding_window_size")
+    chunk = config.optional("attention_chunk_size")
     return {
-        "window": int(window) if kind == SLIDING and window else None,
-        "chunk": int(chunk) if kind == CHUNKED and chunk else None,
+        "window": window if kind == SLIDING else None,
+        "chunk": chunk if kind == CHUNKED else None,
     }
 
 
@@ -81,7 +81,7 @@ def nothing(_: Config, __: int, ___: str) -> None:
 
 def mla(config: Config, index: int, _: str) -> Mla:
     """DeepSeek's latent attention; an indexer where the config has one."""
-    q_rank, heads = config.get("q_lora_rank"), config.get("index_n_heads")
+    heads = config.optional("index_n_heads")
     types = config.get("indexer_types") or []
     config.implied("num_key_value_heads", "head_dim", "qk_head_dim", "index_topk_freq")
     return Mla(
@@ -90,8 +90,8 @@ def mla(config: Config, index: int, _: str) -> Mla:
         qk_rope_head_dim=config.number("qk_rope_head_dim"),
         qk_nope_head_dim=config.number("qk_nope_head_dim"),
         v_head_dim=config.number("v_head_dim"),
-        q_lora_rank=int(q_rank) if q_rank else None,
-        index_heads=int(heads) if heads else None,
+        q_lora_rank=config.optional("q_lora_rank"),
+        index_heads=heads,
         index_head_dim=config.number("index_head_dim") if heads else None,
         index_topk=config.number("index_topk") if heads else None,
         index_shared=_index_shared(config, index, types) if heads else False,
@@ -200,8 +200,8 @@ def minimax_m3(config: Config, index: int, kind: str) -> Attention:
         return own
     return replace(
         own,
-        index_heads=sparse["sparse_num_index_heads"],
-        index_head_dim=sparse["sparse_index_dim"],
+        index_heads=int(sparse["sparse_num_index_heads"]),
+        index_head_dim=int(sparse["sparse_index_dim"]),
     )
 
 

@@ -159,7 +159,7 @@ def _algorithm(name: str, group: int | None = None) -> Quantization:
     return Quantization(
         method="modelopt",
         bits=bits,
-        group_size=(group or usual) if usual else None,
+        group_size=int(group or usual) if usual else None,
         block=(128, 128) if name.upper() == "FP8_PB_WO" else None,
         scale_bytes=scale,
         activations=activations,

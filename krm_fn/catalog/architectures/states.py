@@ -13,7 +13,7 @@ def gdn(config: Config, _: int, __: str) -> StateSpace:
         k_head_dim=config.number("linear_key_head_dim"),
         v_head_dim=config.number("linear_value_head_dim"),
         conv_kernel=config.number("linear_conv_kernel_dim", 4),
-        state_dtype=config.get("mamba_ssm_dtype"),
+        state_dtype=config.dtype("mamba_ssm_dtype"),
     )
 
 
@@ -106,7 +106,7 @@ def mamba2(config: Config, _: int, __: str) -> StateSpace:
         k_head_dim=config.number("mamba_d_state", config.number("ssm_state_size", _state(config))),
         v_head_dim=head or _inner(config) // max(heads, 1),
         conv_kernel=config.number("mamba_d_conv", config.number("conv_kernel", 4)),
-        state_dtype=config.get("mamba_ssm_cache_dtype"),
+        state_dtype=config.dtype("mamba_ssm_cache_dtype"),
         conv_bias=bool(config.get("mamba_conv_bias", config.get("use_conv_bias", True))),
         proj_bias=bool(config.get("mamba_proj_bias", config.get("use_bias", False))),
         gated_norm=bool(config.get("mamba_rms_norm", True)),
