@@ -9,7 +9,16 @@ from dataclasses import replace
 
 from krm_fn.engines.since import Since, all_at, at, number
 from krm_fn.engines.vllm_calibration import ACTIVATION, CONTEXT, GRAPHS, NON_TORCH
-from krm_fn.planner.limits import Batch, CacheBlock, CacheRules, EngineLimits, Where, WholePrompts
+from krm_fn.planner.limits import (
+    MARLIN,
+    Batch,
+    CacheBlock,
+    CacheRules,
+    EngineLimits,
+    ExpertKernel,
+    Where,
+    WholePrompts,
+)
 from krm_fn.units import GIB
 
 WHOLE_PROMPTS: tuple[Since[WholePrompts], ...] = (
@@ -174,6 +183,52 @@ EXPERT_WIDTHS = (
     Since(since=(0, 27), value=("KimiK3", 256), source=_FILLED),
 )
 
+_MXFP4 = "vllm/model_executor/layers/quantization/mxfp4.py"
+_ORACLE = "vllm/model_executor/layers/fused_moe/oracle/mxfp4.py"
+_TRITON = ExpertKernel(
+    where=Where(min_major=9, max_major=9, vendor="nvidia"),
+    width=64,
+    hidden=1,
+    scale_rows=256,
+    scale_groups=2,
+    keeps_scales=True,
+    wide_bias=True,
+)
+_TRITON_PACKED = replace(_TRITON, packed=64)
+_TRTLLM = ExpertKernel(where=BLACKWELL, width=256, hidden=256, wide_bias=True)
+EXPERT_KERNELS = (
+    Since(
+        since=(0, 11),
+        until=(0, 17),
+        value=_TRITON,
+        source=f"{_MXFP4}:get_mxfp4_backend, 0.11-0.16, third_party/triton_kernels/tensor_details/"
+        "layout_details/hopper_scale.py, 0.12; Marlin before, without triton_kernels",
+    ),
+    Since(
+        since=(0, 17),
+        until=(0, 25),
+        value=_TRITON_PACKED,
+        source=f"{_ORACLE}, 0.19; layout_details/hopper_value.py: SWIZZLE_ALIGN_K, 0.17.1",
+    ),
+    Since(
+        since=(0, 25),
+        until=(0, 29),
+        value=replace(_TRITON_PACKED, keeps_scales=False),
+        source=f"{_ORACLE}: del layer.w13_weight_scale, 0.25.0",
+    ),
+    Since(
+        since=(0, 29),
+        value=replace(_TRITON_PACKED, keeps_scales=False, scale_groups=4),
+        source="quantization/utils/mxfp4_utils.py:_swizzle_mxfp4, 0.29.0",
+    ),
+    Since(since=(0, 11), until=(0, 27), value=_TRTLLM, source=f"{_MXFP4}, 0.11; {_ORACLE}, 0.26"),
+    Since(since=(0, 27), value=replace(_TRTLLM, width=128), source=f"{_ORACLE}, 0.27.0"),
+    Since(value=MARLIN, source=f"{_ORACLE}, 0.32: all other GPUs, and LoRA everywhere"),
+)
+"""Of gpt-oss. Checked against logs: Triton 13.47 (vllm-0204), 64.38 (-0205, -0295), 13.64 and 7.01
+GiB (-0042, -0043); Marlin 13.72 (-0274), 17.22 (-0098), 65.97 (-0181).
+"""
+
 _VIDEO = "vllm/model_executor/layers/rotary_embedding/mrope.py:MRotaryEmbedding, 0.32"
 _PRUNED = "qwen3_vl.py:mrope_positions_factor, 0.32: 1 without video pruning; pull request 44738: 4"
 ROTARY_FACTORS = (
@@ -214,6 +269,7 @@ def limits(version: str) -> EngineLimits:
         kv_cache_dtypes=all_at(KV_DTYPES, release),
         experts_span_data=True,
         expert_widths=all_at(EXPERT_WIDTHS, release),
+        expert_kernels=all_at(EXPERT_KERNELS, release),
         rotary_factors=all_at(ROTARY_FACTORS, release),
         whole_prompts=at(WHOLE_PROMPTS, release),
         seqs_at_most_batched=True,  # config/scheduler.py:verify_max_model_len (0.9-0.33)

@@ -26,6 +26,7 @@ from krm_fn.planner.layouts import conflicts, legal
 from krm_fn.planner.plan import Parallelism
 from krm_fn.units import GIB
 
+A100 = "NVIDIA-A100-SXM4-80GB"
 GPT_OSS_120B = model_card("openai/gpt-oss-120b").config
 LLAMA_70B_FP8 = model_card("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic").config
 QWEN3_0_6B = model_card("Qwen/Qwen3-0.6B").config
@@ -35,8 +36,8 @@ def pipeline(size):
     return Parallelism(pipeline=size)
 
 
-def budget(config, layout, version, gib, length, fraction, **more):
-    asked = question(config, version=version, memory_gib=gib)
+def budget(config, layout, version, gib, length, fraction, board="h100", **more):
+    asked = question(config, version=version, board=board, memory_gib=gib)
     return memory.memory_budget(asked, layout, serving(length, fraction=fraction, **more))
 
 
@@ -73,6 +74,35 @@ def test_weights_and_cache_of_0_11(config, layout, weights, kv):
 
     assert found.weights_bytes / GIB == pytest.approx(weights, rel=0.02)
     assert found.kv_cache_bytes / GIB == pytest.approx(kv, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("config", "size", "version", "board", "weights"),
+    [
+        pytest.param(GPT_OSS_20B, 1, "0.11.0", "h100", 13.47, id="vllm-0204-triton"),
+        pytest.param(GPT_OSS_120B, 1, "0.11.0", "h100", 64.38, id="vllm-0205-triton"),
+        pytest.param(GPT_OSS_120B, 1, "0.14.1", "h100", 64.38, id="vllm-0295-triton"),
+        pytest.param(GPT_OSS_20B, 1, "0.19.0", "h100", 13.64, id="vllm-0042-triton-packed"),
+        pytest.param(GPT_OSS_20B, 2, "0.19.0", "h100", 7.01, id="vllm-0043-triton-packed"),
+        pytest.param(GPT_OSS_20B, 1, "0.19.0", A100, 13.72, id="vllm-0274-marlin"),
+        pytest.param(GPT_OSS_120B, 4, "0.10.1", A100, 17.2217, id="vllm-0098-marlin"),
+        pytest.param(GPT_OSS_120B, 1, "0.10.1", "h100", 65.9651, id="vllm-0181-marlin"),
+    ],
+)
+def test_the_kernel_of_mxfp4_experts_decides_what_they_take(config, size, version, board, weights):
+    found = budget(config, tp(size), version, None, 8192, 0.9, board=board)
+
+    assert found.weights_bytes / GIB == pytest.approx(weights, rel=0.0015)
+
+
+def test_what_gpt_oss_120b_leaves_on_one_gpu():
+    """3.33 GiB (0.11, Triton; the figures add up at 0.95), and -2.14 (0.10, Marlin, 0.9)."""
+    triton = budget(GPT_OSS_120B, tp(1), "0.11.0", 79.18, 16000, 0.95)
+    marlin = budget(GPT_OSS_120B, tp(1), "0.10.1", 79.19, 16384, 0.9)
+
+    assert triton.kv_cache_bytes / GIB == pytest.approx(3.33, abs=0.06)
+    assert marlin.margin_bytes < 0
+    assert marlin.kv_cache_bytes / GIB == pytest.approx(-2.14, abs=0.06)
 
 
 @pytest.mark.parametrize(
