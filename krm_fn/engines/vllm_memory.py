@@ -16,6 +16,8 @@ from krm_fn.planner.limits import (
     CacheRules,
     EngineLimits,
     ExpertKernel,
+    Rehearsal,
+    Unrehearsed,
     Where,
     WholePrompts,
 )
@@ -177,6 +179,85 @@ BATCHES = (
     Since(since=(0, 8), value=_SMALL, source="vllm/engine/arg_utils.py, 0.8.5-0.33"),
 )
 
+_PROFILED = "vllm/v1/worker/gpu_worker.py:determine_available_memory"
+_REHEARSED = "gpu_model_runner.py:_init_minimal_kv_cache_for_profiling"
+_NVIDIA = Where(vendor="nvidia")
+REHEARSALS = (
+    Since(
+        since=(0, 18),
+        until=(0, 20),
+        value=Rehearsal(where=_NVIDIA, blocks="largest", charged=False),
+        source=f"{_PROFILED}, not on AMD, only printed; {_REHEARSED}, 0.18.0, 0.19.0",
+    ),
+    Since(
+        since=(0, 20),
+        until=(0, 26),
+        value=Rehearsal(where=_NVIDIA, blocks="largest", charged=True),
+        source=f"{_PROFILED}: is_cuda, 0.21.0; {_REHEARSED}, 0.20.0-0.25.0",
+    ),
+    Since(
+        since=(0, 26),
+        value=Rehearsal(blocks="batch", charged=True),
+        source=f"{_PROFILED}: is_cuda_alike; {_REHEARSED}: min(max_num_reqs, ...), 0.26.0-0.33.0",
+    ),
+)
+
+_RUNNER = "vllm/config/vllm.py:DEFAULT_V2_MODEL_RUNNER_ARCHITECTURES"
+_RUN_0_23 = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen3ForCausalLM")
+_RUN_0_24 = ("DeepseekV2ForCausalLM", "GraniteMoeForCausalLM", "Qwen2MoeForCausalLM")
+_RUN_0_26 = (
+    *_RUN_0_24,
+    "InklingForCausalLM",
+    "InklingForConditionalGeneration",
+    "LongcatFlashNgramForCausalLM",
+)
+_RUN_0_27 = (*_RUN_0_26, "KimiK3ForConditionalGeneration")
+UNREHEARSED = (
+    Since(
+        since=(0, 22),
+        until=(0, 23),
+        value=Unrehearsed(architectures=("Qwen3ForCausalLM",), plain=True),
+        source=f"{_RUNNER}, 0.22.0; v1/worker/gpu/model_runner.py:profile_cudagraph_memory: 0",
+    ),
+    Since(
+        since=(0, 23),
+        until=(0, 24),
+        value=Unrehearsed(architectures=_RUN_0_23, plain=True),
+        source=f"{_RUNNER}, 0.23.0",
+    ),
+    Since(
+        since=(0, 24),
+        until=(0, 25),
+        value=Unrehearsed(architectures=(*_RUN_0_23, *_RUN_0_24)),
+        source=f"{_RUNNER}, 0.24.0",
+    ),
+    Since(
+        since=(0, 25),
+        until=(0, 26),
+        value=Unrehearsed(architectures=_RUN_0_24, dense=True),
+        source=f"{_RUNNER}, _is_default_v2_model_runner_model, 0.25.0",
+    ),
+    Since(
+        since=(0, 26),
+        until=(0, 27),
+        value=Unrehearsed(architectures=_RUN_0_26, dense=True),
+        source=f"{_RUNNER}, 0.26.0",
+    ),
+    Since(
+        since=(0, 27),
+        until=(0, 28),
+        value=Unrehearsed(architectures=_RUN_0_27, dense=True),
+        source=f"{_RUNNER}, 0.27.0",
+    ),
+    Since(
+        since=(0, 28),
+        until=(0, 29),
+        value=Unrehearsed(architectures=(*_RUN_0_27, "DeepseekV4ForCausalLM"), dense=True),
+        source=f"{_RUNNER}, 0.28.0; from 0.29.0 cudagraph_utils.py:profile_cudagraph_memory",
+    ),
+)
+"""The second model runner, by default."""
+
 _FILLED = "vllm/models/kimi_k3/nvidia/model.py:KimiMoE, 0.32; pull request 50928"
 EXPERT_WIDTHS = (
     Since(since=(0, 27), value=("KimiLinear", 256), source=_FILLED),
@@ -277,7 +358,9 @@ def limits(version: str) -> EngineLimits:
         cache=replace(cache, blocks=all_at(BLOCKS, release)),
         batches=all_at(BATCHES, release),
         activation=all_at(ACTIVATION, release),
-        graphs=all_at(GRAPHS, release),
+        graphs=GRAPHS,
+        rehearsals=all_at(REHEARSALS, release),
+        unrehearsed=all_at(UNREHEARSED, release),
         context=all_at(CONTEXT, release),
         non_torch=all_at(NON_TORCH, release),
         sparse_kv_dtype="fp8_ds_mla" if release >= (0, 11, 1) else None,

@@ -101,12 +101,11 @@ class Graphs:
     """CUDA graphs: captured batch sizes and what they cost.
 
     Sizes go up to min(2 x max_num_seqs, `max_size`); bytes = (base + layers x per layer + experts)
-    x largest size / 512. `charged` = subtracted before the KV cache is sized, `estimate` of it.
-    `queries` = tokens of one sequence in a decode step.
+    x largest size / 512. `estimate` = the part of them that a rehearsal finds. `queries` = tokens
+    of one sequence in a decode step.
     """
 
     where: Where
-    charged: bool
     max_size: int
     base_bytes: int
     layer_bytes: int
@@ -116,6 +115,33 @@ class Graphs:
     measurements: int
     source: str
     queries: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rehearsal:
+    """CUDA graphs captured before the KV cache is sized, beside a cache of a few blocks.
+
+    `blocks` = as many as the "largest" captured batch, or no more than the "batch" limit.
+    `charged` = what the graphs took is subtracted before the KV cache is sized.
+    """
+
+    where: Where = field(default_factory=Where)
+    blocks: Literal["largest", "batch"]
+    charged: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unrehearsed:
+    """Models whose runner captures graphs without a rehearsal, and so without a charge for them.
+
+    `architectures` by name, if `plain` only without experts and quantisation; with `dense` also
+    all that have neither experts nor states. `drafts` = methods of drafting that it knows.
+    """
+
+    architectures: tuple[str, ...]
+    plain: bool = False
+    dense: bool = False
+    drafts: tuple[str, ...] = ("eagle3", "mtp")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -252,6 +278,8 @@ class EngineLimits:
     batches: tuple[Batch, ...] = ()
     activation: tuple[Activation, ...] = ()
     graphs: tuple[Graphs, ...] = ()
+    rehearsals: tuple[Rehearsal, ...] = ()
+    unrehearsed: tuple[Unrehearsed, ...] = ()
     context: tuple[Overhead, ...] = ()
     non_torch: tuple[Overhead, ...] = ()
     free_fraction: FreeFraction | None = None
