@@ -9,7 +9,7 @@ from krm_fn.catalog.shape import Layer, ModelShape, Quantization
 from krm_fn.planner.limits import MARLIN, ExpertKernel, expert_kernel, expert_width
 from krm_fn.planner.plan import Parallelism, Question
 from krm_fn.planner.storage import ITEMSIZE, allocated, loaded_itemsize, parameter, parts
-from krm_fn.planner.stored import Stored, layout, stored_layers
+from krm_fn.planner.stored import Stored, draft_layout, layout, stored_layers
 from krm_fn.planner.tensor import Tensor
 from krm_fn.planner.tensors import first_tensors, last_tensors, layer_tensors
 
@@ -109,7 +109,7 @@ def draft_bytes(shape: ModelShape) -> int:
     """
     if not shape.mtp_layers or not shape.layers:
         return 0
-    kinds, order, _, _ = stored_layers(shape, shape.quantization)
+    kinds, order, _, _ = stored_layers(shape, draft_layout(shape))
     itemsize = ITEMSIZE.get(shape.dtype, 2)
     layer = _in_files(kinds[order[-1]], itemsize)
     return shape.mtp_layers * (layer + 2 * shape.hidden_size**2 * itemsize)
