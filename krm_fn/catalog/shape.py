@@ -212,5 +212,10 @@ class ModelShape:
         return any(isinstance(layer.mixer, Mla) for layer in self.layers)
 
     @property
+    def has_states(self) -> bool:
+        mixers = ((layer.mixer, layer.parallel) for layer in self.layers)
+        return any(isinstance(mixer, StateSpace) for pair in mixers for mixer in pair)
+
+    @property
     def attention_layers(self) -> tuple[Attention, ...]:
         return tuple(x.mixer for x in self.layers if isinstance(x.mixer, Attention))

@@ -120,7 +120,6 @@ ACTIVATION = Activation(
 )
 GRAPHS = Graphs(
     where=ANY,
-    charged=False,
     max_size=512,
     base_bytes=int(0.4 * GIB),
     layer_bytes=int(12.8 * MIB),

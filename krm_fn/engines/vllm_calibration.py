@@ -68,7 +68,6 @@ ACTIVATION = (
 
 _GRAPHS = Graphs(
     where=HOPPER,
-    charged=False,
     max_size=512,
     base_bytes=int(0.55 * GIB),
     layer_bytes=int(12.8 * MIB),
@@ -100,16 +99,7 @@ _UNIFIED = replace(
     spread_bytes=int(1.5 * GIB),
     source="vllm-0124..0155: estimates of 0.1 to 2.5 GiB on GB10",
 )
-GRAPHS = (
-    Since(until=(0, 20), value=_UNIFIED),
-    Since(since=(0, 20), value=replace(_UNIFIED, charged=True)),
-    Since(until=(0, 20), value=_GRAPHS),
-    Since(until=(0, 20), value=_WIDE),
-    Since(since=(0, 20), value=replace(_WIDE, charged=True)),
-    Since(until=(0, 20), value=_PLAIN),
-    Since(since=(0, 20), value=replace(_GRAPHS, charged=True)),
-    Since(since=(0, 20), value=replace(_PLAIN, charged=True)),
-)
+GRAPHS = (_UNIFIED, _GRAPHS, _WIDE, _PLAIN)
 
 
 def _row(where: Where, gib: float, spread: float, measurements: int, source: str) -> Overhead:

@@ -9,7 +9,18 @@ from dataclasses import replace
 
 from krm_fn.engines.since import Since, all_at, at, number
 from krm_fn.engines.vllm_calibration import ACTIVATION, CONTEXT, GRAPHS, NON_TORCH
-from krm_fn.planner.limits import Batch, CacheBlock, CacheRules, EngineLimits, Where, WholePrompts
+from krm_fn.planner.limits import (
+    MARLIN,
+    Batch,
+    CacheBlock,
+    CacheRules,
+    EngineLimits,
+    ExpertKernel,
+    Rehearsal,
+    Unrehearsed,
+    Where,
+    WholePrompts,
+)
 from krm_fn.units import GIB
 
 WHOLE_PROMPTS: tuple[Since[WholePrompts], ...] = (
@@ -168,11 +179,136 @@ BATCHES = (
     Since(since=(0, 8), value=_SMALL, source="vllm/engine/arg_utils.py, 0.8.5-0.33"),
 )
 
+_PROFILED = "vllm/v1/worker/gpu_worker.py:determine_available_memory"
+_REHEARSED = "gpu_model_runner.py:_init_minimal_kv_cache_for_profiling"
+_NVIDIA = Where(vendor="nvidia")
+REHEARSALS = (
+    Since(
+        since=(0, 18),
+        until=(0, 20),
+        value=Rehearsal(where=_NVIDIA, blocks="largest", charged=False),
+        source=f"{_PROFILED}, not on AMD, only printed; {_REHEARSED}, 0.18.0, 0.19.0",
+    ),
+    Since(
+        since=(0, 20),
+        until=(0, 26),
+        value=Rehearsal(where=_NVIDIA, blocks="largest", charged=True),
+        source=f"{_PROFILED}: is_cuda, 0.21.0; {_REHEARSED}, 0.20.0-0.25.0",
+    ),
+    Since(
+        since=(0, 26),
+        value=Rehearsal(blocks="batch", charged=True),
+        source=f"{_PROFILED}: is_cuda_alike; {_REHEARSED}: min(max_num_reqs, ...), 0.26.0-0.33.0",
+    ),
+)
+
+_RUNNER = "vllm/config/vllm.py:DEFAULT_V2_MODEL_RUNNER_ARCHITECTURES"
+_RUN_0_23 = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen3ForCausalLM")
+_RUN_0_24 = ("DeepseekV2ForCausalLM", "GraniteMoeForCausalLM", "Qwen2MoeForCausalLM")
+_RUN_0_26 = (
+    *_RUN_0_24,
+    "InklingForCausalLM",
+    "InklingForConditionalGeneration",
+    "LongcatFlashNgramForCausalLM",
+)
+_RUN_0_27 = (*_RUN_0_26, "KimiK3ForConditionalGeneration")
+UNREHEARSED = (
+    Since(
+        since=(0, 22),
+        until=(0, 23),
+        value=Unrehearsed(architectures=("Qwen3ForCausalLM",), plain=True),
+        source=f"{_RUNNER}, 0.22.0; v1/worker/gpu/model_runner.py:profile_cudagraph_memory: 0",
+    ),
+    Since(
+        since=(0, 23),
+        until=(0, 24),
+        value=Unrehearsed(architectures=_RUN_0_23, plain=True),
+        source=f"{_RUNNER}, 0.23.0",
+    ),
+    Since(
+        since=(0, 24),
+        until=(0, 25),
+        value=Unrehearsed(architectures=(*_RUN_0_23, *_RUN_0_24)),
+        source=f"{_RUNNER}, 0.24.0",
+    ),
+    Since(
+        since=(0, 25),
+        until=(0, 26),
+        value=Unrehearsed(architectures=_RUN_0_24, dense=True),
+        source=f"{_RUNNER}, _is_default_v2_model_runner_model, 0.25.0",
+    ),
+    Since(
+        since=(0, 26),
+        until=(0, 27),
+        value=Unrehearsed(architectures=_RUN_0_26, dense=True),
+        source=f"{_RUNNER}, 0.26.0",
+    ),
+    Since(
+        since=(0, 27),
+        until=(0, 28),
+        value=Unrehearsed(architectures=_RUN_0_27, dense=True),
+        source=f"{_RUNNER}, 0.27.0",
+    ),
+    Since(
+        since=(0, 28),
+        until=(0, 29),
+        value=Unrehearsed(architectures=(*_RUN_0_27, "DeepseekV4ForCausalLM"), dense=True),
+        source=f"{_RUNNER}, 0.28.0; from 0.29.0 cudagraph_utils.py:profile_cudagraph_memory",
+    ),
+)
+"""The second model runner, by default."""
+
 _FILLED = "vllm/models/kimi_k3/nvidia/model.py:KimiMoE, 0.32; pull request 50928"
 EXPERT_WIDTHS = (
     Since(since=(0, 27), value=("KimiLinear", 256), source=_FILLED),
     Since(since=(0, 27), value=("KimiK3", 256), source=_FILLED),
 )
+
+_MXFP4 = "vllm/model_executor/layers/quantization/mxfp4.py"
+_ORACLE = "vllm/model_executor/layers/fused_moe/oracle/mxfp4.py"
+_TRITON = ExpertKernel(
+    where=Where(min_major=9, max_major=9, vendor="nvidia"),
+    width=64,
+    hidden=1,
+    scale_rows=256,
+    scale_groups=2,
+    keeps_scales=True,
+    wide_bias=True,
+)
+_TRITON_PACKED = replace(_TRITON, packed=64)
+_TRTLLM = ExpertKernel(where=BLACKWELL, width=256, hidden=256, wide_bias=True)
+EXPERT_KERNELS = (
+    Since(
+        since=(0, 11),
+        until=(0, 17),
+        value=_TRITON,
+        source=f"{_MXFP4}:get_mxfp4_backend, 0.11-0.16, third_party/triton_kernels/tensor_details/"
+        "layout_details/hopper_scale.py, 0.12; Marlin before, without triton_kernels",
+    ),
+    Since(
+        since=(0, 17),
+        until=(0, 25),
+        value=_TRITON_PACKED,
+        source=f"{_ORACLE}, 0.19; layout_details/hopper_value.py: SWIZZLE_ALIGN_K, 0.17.1",
+    ),
+    Since(
+        since=(0, 25),
+        until=(0, 29),
+        value=replace(_TRITON_PACKED, keeps_scales=False),
+        source=f"{_ORACLE}: del layer.w13_weight_scale, 0.25.0",
+    ),
+    Since(
+        since=(0, 29),
+        value=replace(_TRITON_PACKED, keeps_scales=False, scale_groups=4),
+        source="quantization/utils/mxfp4_utils.py:_swizzle_mxfp4, 0.29.0",
+    ),
+    Since(since=(0, 11), until=(0, 27), value=_TRTLLM, source=f"{_MXFP4}, 0.11; {_ORACLE}, 0.26"),
+    Since(since=(0, 27), value=replace(_TRTLLM, width=128), source=f"{_ORACLE}, 0.27.0"),
+    Since(value=MARLIN, source=f"{_ORACLE}, 0.32: all other GPUs, and LoRA everywhere"),
+)
+"""Of gpt-oss. Checked against logs: Triton 13.47 (vllm-0204), 64.38 (-0205, -0295), 13.64 and 7.01
+GiB (-0042, -0043); Marlin 13.72 (-0274), 17.22 (-0098), 65.97 (-0181).
+"""
 
 _VIDEO = "vllm/model_executor/layers/rotary_embedding/mrope.py:MRotaryEmbedding, 0.32"
 _PRUNED = "qwen3_vl.py:mrope_positions_factor, 0.32: 1 without video pruning; pull request 44738: 4"
@@ -214,6 +350,7 @@ def limits(version: str) -> EngineLimits:
         kv_cache_dtypes=all_at(KV_DTYPES, release),
         experts_span_data=True,
         expert_widths=all_at(EXPERT_WIDTHS, release),
+        expert_kernels=all_at(EXPERT_KERNELS, release),
         rotary_factors=all_at(ROTARY_FACTORS, release),
         whole_prompts=at(WHOLE_PROMPTS, release),
         seqs_at_most_batched=True,  # config/scheduler.py:verify_max_model_len (0.9-0.33)
@@ -221,7 +358,9 @@ def limits(version: str) -> EngineLimits:
         cache=replace(cache, blocks=all_at(BLOCKS, release)),
         batches=all_at(BATCHES, release),
         activation=all_at(ACTIVATION, release),
-        graphs=all_at(GRAPHS, release),
+        graphs=GRAPHS,
+        rehearsals=all_at(REHEARSALS, release),
+        unrehearsed=all_at(UNREHEARSED, release),
         context=all_at(CONTEXT, release),
         non_torch=all_at(NON_TORCH, release),
         sparse_kv_dtype="fp8_ds_mla" if release >= (0, 11, 1) else None,

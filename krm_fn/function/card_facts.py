@@ -8,10 +8,11 @@ from krm_fn.api.v1alpha1 import LLMService, Model, Safetensors
 from krm_fn.catalog import models
 from krm_fn.catalog.architecture import model_shape
 from krm_fn.catalog.architectures.faults import ModelConfigError
-from krm_fn.catalog.shape import ModelShape
+from krm_fn.catalog.shape import Layer, ModelShape, StateSpace
 from krm_fn.errors import Result, error, warning
 from krm_fn.function.found import Found, no_such
 from krm_fn.function.intake import Intake, referred
+from krm_fn.planner.weights import draft_bytes, file_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +35,6 @@ def card_of(service: LLMService, given: Intake, package_path: str | None) -> Fou
     if model.card_ref:
         return _referred(model, model.card_ref.name, given, package_path)
     return _catalogued(model)
-
-
-def _inline(model: Model, config: Mapping[str, Any]) -> Found:
-    return _card(config, model.safetensors, model.revision, "inline config", gated=model.gated)
 
 
 def _referred(model: Model, name: str, given: Intake, package_path: str | None) -> Found:
@@ -68,6 +65,35 @@ def _catalogued(model: Model) -> Found:
         gated=row.gated if model.gated is None else model.gated,
         shape=row.shape,
     )
+
+
+def _inline(model: Model, config: Mapping[str, Any]) -> Found:
+    """What an inline config says; what it lacks to say anything is what the catalogue has of it."""
+    found = _card(config, model.safetensors, model.revision, "inline config", gated=model.gated)
+    row = models.model_card(model.id)
+    if found.value or row is None:
+        return found
+    whole = _completed(config, row.config)
+    found = _card(whole, model.safetensors, model.revision, "inline config", gated=model.gated)
+    told = warning(
+        f"lacks what decides the shape of {model.id}: it is taken from the catalogue",
+        "spec.model.config",
+    )
+    return replace(found, results=(*found.results, told)) if found.value else found
+
+
+def _completed(config: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The config, with the keys it lacks from another one of the same model."""
+    both = {
+        key: _completed(config[key], value)
+        for key, value in known.items()
+        if _nested(config.get(key), value)
+    }
+    return {**known, **config, **both}
+
+
+def _nested(one: object, other: object) -> bool:
+    return isinstance(one, Mapping) and isinstance(other, Mapping)
 
 
 def _card(
@@ -101,16 +127,21 @@ def config_results(fault: ModelConfigError, path: str) -> tuple[Result, ...]:
 
 
 def _with_known_layout(found: Found, name: str) -> Found:
-    """A config without `quantization_config` gets that of the catalogue, if its checkpoint has one:
-    the files of an id are what they are. So do the rotary tables of one without `rope_scaling`.
+    """A config without `quantization_config`, or with one that its files contradict, gets that of
+    the catalogue: the files of an id are what they are. So do the rotary tables of one without
+    `rope_scaling`, and the states of one without their dtype.
     """
-    found = _with_known_tables(found, name)
     card, row = found.value, models.model_card(name)
-    if card is None or card.shape.quantization or row is None or not row.shape.quantization:
+    if card is None or row is None:
+        return found
+    card = _with_known_states(_with_known_tables(card, row), row)
+    found = replace(found, value=card)
+    why = _layout_unlike(card.shape, row)
+    if not why or not row.shape.quantization:
         return found
     method = row.shape.quantization.method
     told = warning(
-        f"has no quantization_config, but the checkpoint {name} is stored as {method}: its layout "
+        f"has {why}, but the checkpoint {name} is stored as {method}: its layout "
         "is taken from the catalogue",
         "spec.model.config",
     )
@@ -118,16 +149,47 @@ def _with_known_layout(found: Found, name: str) -> Found:
     return Found(value=replace(card, shape=shape), results=(*found.results, told))
 
 
-def _with_known_tables(found: Found, name: str) -> Found:
-    card, row = found.value, models.model_card(name)
-    if card is None or row is None:
-        return found
+OFF = 0.02
+"""How much of a checkpoint a wrong layout is off by at least; right ones are within 0.1 %."""
+
+
+def _layout_unlike(shape: ModelShape, row: models.ModelCard) -> str:
+    """What is wrong with the layout of an inline config against the catalogue; "" if nothing."""
+    if not shape.quantization:
+        return "no quantization_config"
+    total = row.safetensors.total_bytes if row.safetensors else 0
+    if not total or abs(_whole_bytes(row.shape) / total - 1) > OFF:
+        return ""
+    means = _whole_bytes(shape)
+    if abs(means / total - 1) <= OFF:
+        return ""
+    return f"a quantization_config that means files of {means:,} bytes, not their {total:,}"
+
+
+def _whole_bytes(shape: ModelShape) -> int:
+    return file_bytes(shape) + draft_bytes(shape)
+
+
+def _with_known_tables(card: Card, row: models.ModelCard) -> Card:
     text = card.config.get("text_config", card.config)
     tables = row.shape.rope_caches
     if "rope_scaling" in text or "rope_parameters" in text or tables == card.shape.rope_caches:
-        return found
-    shape = replace(card.shape, rope_caches=tables)
-    return replace(found, value=replace(card, shape=shape))
+        return card
+    return replace(card, shape=replace(card.shape, rope_caches=tables))
+
+
+def _with_known_states(card: Card, row: models.ModelCard) -> Card:
+    known = (x.mixer.state_dtype for x in row.shape.layers if isinstance(x.mixer, StateSpace))
+    dtype = next(known, None)
+    layers = tuple(_with_state(layer, dtype) for layer in card.shape.layers)
+    return replace(card, shape=replace(card.shape, layers=layers)) if dtype else card
+
+
+def _with_state(layer: Layer, dtype: str | None) -> Layer:
+    mixer = layer.mixer
+    if not isinstance(mixer, StateSpace) or mixer.state_dtype:
+        return layer
+    return replace(layer, mixer=replace(mixer, state_dtype=dtype))
 
 
 def _not_understood(shape: ModelShape) -> Iterator[Result]:

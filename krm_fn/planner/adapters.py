@@ -15,7 +15,7 @@ from krm_fn.planner.plan import Parallelism, Question, Serving
 from krm_fn.planner.storage import loaded_itemsize
 from krm_fn.planner.tensor import Tensor
 from krm_fn.planner.tensors import layer_tensors
-from krm_fn.planner.weights import Split, local_size, split
+from krm_fn.planner.weights import Split, local_size, split_of
 
 WHOLE = Split()
 """Nothing is split: an adapter as it stands in its files."""
@@ -63,7 +63,7 @@ def lora_bytes(
     lora = question.extras.lora
     if lora is None:
         return 0
-    by = split(parallelism, experts_span_data=question.engine.experts_span_data)
+    by = split_of(question, parallelism)
     width = slot_width(question.shape, lora.rules, by, first, last)
     extra = lora.rules.ends * lora.rules.extra_vocab * question.shape.hidden_size
     rows = (first == 0) + (last == len(question.shape.layers))
@@ -108,7 +108,7 @@ def lora_terms(
     lora, size = question.extras.lora, lora_bytes(question, parallelism, serving, first, last)
     if lora is None:
         return ()
-    by = split(parallelism, experts_span_data=question.engine.experts_span_data)
+    by = split_of(question, parallelism)
     width = slot_width(question.shape, lora.rules, by, first, last)
     base = (
         f" ({lora.rules.base_slots} of them for the model alone)" if lora.rules.base_slots else ""

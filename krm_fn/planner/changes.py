@@ -12,7 +12,7 @@ from krm_fn.catalog.rows import Gpu
 from krm_fn.planner import layouts, memory
 from krm_fn.planner.candidates import Candidate, candidates
 from krm_fn.planner.change import Change
-from krm_fn.planner.extra_changes import extra_changes
+from krm_fn.planner.extra_changes import extra_changes, rehearsal_changes
 from krm_fn.planner.load import UTILISATION, objective_values
 from krm_fn.planner.plan import Parallelism, PoolShape, Question
 from krm_fn.planner.refusals import FIELDS
@@ -36,6 +36,7 @@ def groups_of(questions: Sequence[Question], gpus: tuple[Gpu, ...]) -> Groups:
         "replicas": tuple(_replica_changes(questions)),
         "cache": tuple(_cache_changes(question)),
         "extras": tuple(extra_changes(question)),
+        "rehearsal": tuple(rehearsal_changes(question)),
         "context": tuple(_context_changes(questions)),
         "quantization": tuple(_quantization_changes(question)),
         "pool": tuple(_pool_changes(question)),

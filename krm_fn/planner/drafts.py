@@ -13,7 +13,7 @@ from krm_fn.planner.memory_term import MemoryTerm, count
 from krm_fn.planner.plan import Parallelism, Question, Serving
 from krm_fn.planner.storage import loaded_itemsize
 from krm_fn.planner.stored import layout, stored_layers
-from krm_fn.planner.weights import VOCAB_PADDING, Split, on_gpu, split, weights_bytes
+from krm_fn.planner.weights import VOCAB_PADDING, Split, on_gpu, split_of, weights_bytes
 
 MTP_NORMS = 3
 """Of the embedding, of the hidden state, and the last one."""
@@ -33,7 +33,8 @@ def draft_bytes(question: Question, parallelism: Parallelism, serving: Serving) 
         return eagle3_bytes(question, parallelism, serving, draft.shape)
     alone = replace(parallelism, pipeline=1, expert=1)
     dtype = None if serving.dtype == "auto" else serving.dtype
-    return weights_bytes(draft.shape, alone, dtype=dtype)[0]
+    by = split_of(question, alone, draft.shape)
+    return weights_bytes(draft.shape, alone, dtype=dtype, by=by)[0]
 
 
 def mtp_bytes(question: Question, parallelism: Parallelism, serving: Serving, draft: Draft) -> int:
@@ -44,7 +45,7 @@ def mtp_bytes(question: Question, parallelism: Parallelism, serving: Serving, dr
     vllm/model_executor/models/deepseek_mtp.py, qwen3_next_mtp.py, mimo_mtp.py;
     v1/spec_decode/llm_base_proposer.py:_maybe_share_embeddings, _maybe_share_lm_head (0.33).
     """
-    shape, by = question.shape, _split(question, parallelism)
+    shape, by = question.shape, split_of(question, parallelism)
     kinds, order, _, _ = stored_layers(shape, layout(shape, serving.quantization))
     size = _itemsize(shape, serving)
     projection = 2 * shape.hidden_size**2 // (by.tensor if draft.rules.sharded else 1)
@@ -65,7 +66,7 @@ def eagle3_bytes(
 
     vllm/model_executor/models/llama_eagle3.py (0.33); sglang/srt/models/llama_eagle3.py (0.5.23).
     """
-    shape, by = question.shape, _split(question, parallelism)
+    shape, by = question.shape, split_of(question, parallelism)
     size, hidden = _itemsize(shape, serving), head.hidden_size
     kinds, order, _, last = stored_layers(head, None)
     found = sum(on_gpu(kinds[kind], by, size) for kind in order) + on_gpu(last, by, size)
@@ -82,10 +83,6 @@ def eagle3_bytes(
 def _vocabulary(words: int, hidden: int, by: Split) -> int:
     padded = -(-words // VOCAB_PADDING) * VOCAB_PADDING
     return -(-padded // by.tensor) * hidden
-
-
-def _split(question: Question, parallelism: Parallelism) -> Split:
-    return split(parallelism, experts_span_data=question.engine.experts_span_data)
 
 
 def _itemsize(shape: ModelShape, serving: Serving) -> int:

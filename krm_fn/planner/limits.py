@@ -101,12 +101,11 @@ class Graphs:
     """CUDA graphs: captured batch sizes and what they cost.
 
     Sizes go up to min(2 x max_num_seqs, `max_size`); bytes = (base + layers x per layer + experts)
-    x largest size / 512. `charged` = subtracted before the KV cache is sized, `estimate` of it.
-    `queries` = tokens of one sequence in a decode step.
+    x largest size / 512. `estimate` = the part of them that a rehearsal finds. `queries` = tokens
+    of one sequence in a decode step.
     """
 
     where: Where
-    charged: bool
     max_size: int
     base_bytes: int
     layer_bytes: int
@@ -116,6 +115,33 @@ class Graphs:
     measurements: int
     source: str
     queries: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rehearsal:
+    """CUDA graphs captured before the KV cache is sized, beside a cache of a few blocks.
+
+    `blocks` = as many as the "largest" captured batch, or no more than the "batch" limit.
+    `charged` = what the graphs took is subtracted before the KV cache is sized.
+    """
+
+    where: Where = field(default_factory=Where)
+    blocks: Literal["largest", "batch"]
+    charged: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unrehearsed:
+    """Models whose runner captures graphs without a rehearsal, and so without a charge for them.
+
+    `architectures` by name, if `plain` only without experts and quantisation; with `dense` also
+    all that have neither experts nor states. `drafts` = methods of drafting that it knows.
+    """
+
+    architectures: tuple[str, ...]
+    plain: bool = False
+    dense: bool = False
+    drafts: tuple[str, ...] = ("eagle3", "mtp")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,6 +214,32 @@ class FreeFraction:
     source: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpertKernel:
+    """How a kernel stores the experts of an MXFP4 checkpoint; sizes are rounded up to multiples.
+
+    `width` and `hidden` = of the expert's and the model's width. `packed` = of the bytes that one
+    output has, `scale_rows`, `scale_groups` = of the outputs and groups that scales stand for;
+    `keeps_scales` = as loaded, beside those that the kernel reads. `wide_bias` = in 32 bits.
+    `adapters` = it can serve LoRA.
+    """
+
+    where: Where = field(default_factory=Where)
+    width: int
+    hidden: int
+    packed: int = 1
+    scale_rows: int = 1
+    scale_groups: int = 1
+    keeps_scales: bool = False
+    wide_bias: bool = False
+    adapters: bool = False
+
+
+MARLIN = ExpertKernel(width=128, hidden=256, adapters=True)
+"""vllm/model_executor/layers/fused_moe/oracle/mxfp4.py:
+mxfp4_round_up_hidden_size_and_intermediate_size (0.32).
+"""
+
 WholePrompts = Literal["encoders", "embedding models", "none"]
 
 
@@ -200,7 +252,8 @@ class EngineLimits:
     `context` = memory used before the engine takes its baseline (CUDA context, communicators), not
     charged to a fraction of the total. `non_torch` = growth after it, charged. `text_only` = the
     architectures whose encoder can be left out; None = every one. `expert_widths` = (part of the
-    architecture's name, width up to which the shard of an expert is filled). `whole_kv_heads` =
+    architecture's name, width up to which the shard of an expert is filled). `expert_kernels` = of
+    gpt-oss, else Marlin's. `whole_kv_heads` =
     architectures whose KV heads are not copied to more GPUs than heads. `rotary_factors` = (part of
     the architecture's name, how many times its rotary table is longer than the context).
     `whole_prompts` = of which models prompts are read in one step, so that a step must hold the
@@ -217,6 +270,7 @@ class EngineLimits:
     pipeline_parallel: bool = True
     experts_span_data: bool = False
     expert_widths: tuple[tuple[str, int], ...] = ()
+    expert_kernels: tuple[ExpertKernel, ...] = ()
     whole_kv_heads: tuple[str, ...] = ()
     rotary_factors: tuple[tuple[str, int], ...] = ()
     activation_charged: bool = True
@@ -224,6 +278,8 @@ class EngineLimits:
     batches: tuple[Batch, ...] = ()
     activation: tuple[Activation, ...] = ()
     graphs: tuple[Graphs, ...] = ()
+    rehearsals: tuple[Rehearsal, ...] = ()
+    unrehearsed: tuple[Unrehearsed, ...] = ()
     context: tuple[Overhead, ...] = ()
     non_torch: tuple[Overhead, ...] = ()
     free_fraction: FreeFraction | None = None
@@ -243,6 +299,15 @@ def reads_whole(engine: EngineLimits, shape: ModelShape) -> bool:
 def expert_width(engine: EngineLimits, architecture: str) -> int:
     """The least width of the shard of an expert; 0 = as it comes."""
     return next((width for name, width in engine.expert_widths if name in architecture), 0)
+
+
+def expert_kernel(
+    engine: EngineLimits, architecture: str, gpu: Gpu, memory_bytes: int, *, adapters: bool
+) -> ExpertKernel:
+    """The kernel of an MXFP4 checkpoint's experts on this GPU."""
+    rows = engine.expert_kernels if architecture.startswith("GptOss") else ()
+    able = (row for row in rows if row.adapters or not adapters)
+    return next((row for row in able if row.where.holds(gpu, memory_bytes)), MARLIN)
 
 
 def rotary_factor(engine: EngineLimits, architecture: str) -> int:

@@ -5,13 +5,14 @@ by it. Nothing raises: what does not fit has a negative margin.
 """
 
 from dataclasses import replace
-from math import ceil
+from math import ceil, inf
 
 from krm_fn.planner.kv_cache import bytes_per_token
 from krm_fn.planner.memory_fraction import automatic_fraction
-from krm_fn.planner.memory_pool import Held, held
+from krm_fn.planner.memory_pool import Held, Pool, held
 from krm_fn.planner.plan import MemoryBudget, Parallelism, Question, Serving
-from krm_fn.planner.terms import overhead
+from krm_fn.planner.rehearsal import most_rehearsed, rehearsal
+from krm_fn.planner.terms import matching, overhead
 
 __all__ = [
     "automatic_fraction",
@@ -20,6 +21,9 @@ __all__ = [
     "max_model_len",
     "memory_budget",
     "memory_fraction_limit",
+    "most_seats",
+    "rehearsal_pool",
+    "rehearsal_seats",
     "request_blocks",
 ]
 
@@ -44,7 +48,7 @@ def memory_budget(question: Question, parallelism: Parallelism, serving: Serving
         kv_cache_tokens=pool.tokens,
         max_concurrency=pool.concurrency,
         uncertainty_bytes=terms.uncertainty,
-        margin_bytes=min(min(p.terms.headroom, p.spare_bytes) for p in pools),
+        margin_bytes=min(p.margin_bytes for p in pools),
         lora_bytes=terms.lora,
         draft_bytes=terms.draft,
     )
@@ -56,6 +60,38 @@ def memory_fraction_limit(question: Question, parallelism: Parallelism) -> float
     """
     total = question.pool.gpu_memory_bytes
     return (total - overhead(question.engine.context, question, parallelism).bytes) / total
+
+
+def rehearsal_pool(question: Question, parallelism: Parallelism, serving: Serving) -> Pool | None:
+    """The pool of the stage whose rehearsal of CUDA graphs leaves least; None without one."""
+    return _rehearsed(held(question, parallelism, serving), serving.max_model_len)
+
+
+def rehearsal_seats(question: Question, parallelism: Parallelism, serving: Serving) -> float:
+    """The largest batch limit whose rehearsal fits; infinite where none is in the way."""
+    return _seats(held(question, parallelism, serving), parallelism, serving.max_model_len)
+
+
+def most_seats(
+    question: Question, parallelism: Parallelism, serving: Serving, tokens: float
+) -> float:
+    """The batch of sequences of mean length `tokens` that the cache and the rehearsal hold."""
+    layout, length = held(question, parallelism, serving), max(1, ceil(tokens))
+    return min(layout.usable(length), _seats(layout, parallelism, length))
+
+
+def _rehearsed(layout: Held, tokens: int) -> Pool | None:
+    found = [pool for pool in layout.pools(tokens) if pool.rehearsal_bytes is not None]
+    return min(found, key=lambda pool: pool.rehearsal_bytes or 0, default=None)
+
+
+def _seats(layout: Held, parallelism: Parallelism, tokens: int) -> float:
+    pool = _rehearsed(layout, tokens)
+    if pool is None or not pool.block_bytes:
+        return inf
+    blocks = pool.terms.rehearsal_room(0) // pool.block_bytes
+    graphs = matching(layout.question.engine.graphs, layout.question, parallelism)
+    return max(1, most_rehearsed(rehearsal(layout.question), graphs, blocks))
 
 
 def max_concurrency(question: Question, parallelism: Parallelism, serving: Serving) -> float:

@@ -18,7 +18,8 @@ class Pool:
     """The KV pool of one stage and what it holds.
 
     `concurrency` as printed, `usable` without the null block; `spare_bytes` = what one request of
-    the full context leaves.
+    the full context leaves. `rehearsal_bytes` = what is left on the GPU while graphs are rehearsed
+    (None = they are not) with blocks of `block_bytes`.
     """
 
     terms: Terms
@@ -29,6 +30,14 @@ class Pool:
     kv_bytes: int
     spare_bytes: int
     block_size: int
+    block_bytes: int = 0
+    rehearsal_bytes: int | None = None
+
+    @property
+    def margin_bytes(self) -> int:
+        """The least of what is left at any moment of the start."""
+        left = (self.terms.headroom, self.spare_bytes, self.rehearsal_bytes)
+        return min(size for size in left if size is not None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,4 +149,6 @@ def _block_pool(terms: Terms, blocks: Blocks, tokens: int) -> Pool:
         kv_bytes=terms.available,
         spare_bytes=(usable - need) * width if width else terms.available,
         block_size=size,
+        block_bytes=width,
+        rehearsal_bytes=terms.rehearsal_room(width) if terms.rehearsed else None,
     )

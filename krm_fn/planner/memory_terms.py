@@ -102,7 +102,9 @@ def _graphs(
     question: Question, parallelism: Parallelism, rule: Graphs, serving: Serving, terms: Terms
 ) -> MemoryTerm:
     layers = len(question.shape.layers) / parallelism.pipeline
-    kept = f"{count(terms.charged_graphs)} B of it charged to" if rule.charged else "outside"
+    kept = (
+        f"{count(terms.charged_graphs)} B of it charged to" if terms.charged_graphs else "outside"
+    )
     experts = f" + {count(rule.expert_bytes)}" if question.shape.is_moe else ""
     formula = (
         f"({count(rule.base_bytes)} + {layers:g} layers x {count(rule.layer_bytes)}{experts}) B x "
@@ -144,13 +146,29 @@ def _uncertainty(terms: Terms) -> MemoryTerm:
 
 
 def _margin(pools: tuple[Pool, ...]) -> MemoryTerm:
-    """The least of what is left, with both candidates."""
+    """The least of what is left, with all candidates."""
     outside = min(pool.terms.headroom for pool in pools)
     inside = min(pool.spare_bytes for pool in pools)
     return MemoryTerm(
         field="margin_bytes",
-        amount=min(outside, inside),
+        amount=min(pool.margin_bytes for pool in pools),
         formula=f"min({gib(outside)} left on the GPU outside the budget, {gib(inside)} of KV "
-        "cache beyond one request of the full context)",
+        f"cache beyond one request of the full context{_rehearsed(pools)})",
         source="planner/memory_pool.py",
+    )
+
+
+def _rehearsed(pools: tuple[Pool, ...]) -> str:
+    """What the rehearsal of CUDA graphs leaves: total - context - other - weights - its cache."""
+    found = [pool for pool in pools if pool.rehearsal_bytes is not None]
+    if not found:
+        return ""
+    pool = min(found, key=lambda pool: pool.rehearsal_bytes or 0)
+    terms = pool.terms
+    parts = (terms.total, terms.context, terms.non_torch, terms.weights)
+    sizes = " - ".join(count(size) for size in parts)
+    cache = f"{terms.rehearsed} blocks x {count(pool.block_bytes)}"
+    left = gib(pool.rehearsal_bytes or 0)
+    return (
+        f", {sizes} - {cache} = {left} while CUDA graphs are captured before the KV cache is sized"
     )

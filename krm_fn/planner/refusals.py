@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from krm_fn.errors import Result, error
-from krm_fn.planner import layouts
+from krm_fn.planner import layouts, memory
 from krm_fn.planner.candidates import Candidate
 from krm_fn.planner.plan import Parallelism, Question
 from krm_fn.units import gib
@@ -81,19 +81,41 @@ def _size_fault(name: str, text: str, current: int | None) -> Result:
 
 def _no_memory(question: Question, found: Candidate) -> Result:
     """The largest part, the limit, and what is missing."""
-    memory, serving = found.fitted.memory, found.fitted.serving
+    budget, serving = found.fitted.memory, found.fitted.serving
     parts = (
-        f"weights {gib(memory.weights_bytes)}, activations {gib(memory.activation_bytes)}, "
-        f"other {gib(memory.non_torch_bytes)}, CUDA graphs {gib(memory.cuda_graph_bytes)}"
+        f"weights {gib(budget.weights_bytes)}, activations {gib(budget.activation_bytes)}, "
+        f"other {gib(budget.non_torch_bytes)}, CUDA graphs {gib(budget.cuda_graph_bytes)}"
     )
-    need = memory.kv_cache_bytes_per_token * serving.max_model_len
-    left = gib(memory.kv_cache_bytes) if memory.kv_cache_bytes > 0 else "nothing"
+    rehearsed = _no_rehearsal(question, found)
+    if rehearsed:
+        return rehearsed
+    need = budget.kv_cache_bytes_per_token * serving.max_model_len
+    left = gib(budget.kv_cache_bytes) if budget.kv_cache_bytes > 0 else "nothing"
     return error(
         f"{question.model_id} does not fit on {question.pool.gpu.name} with {found.layout} under "
-        f"{question.engine.name} {question.engine.version}: of {gib(memory.budget_bytes)} per GPU "
+        f"{question.engine.name} {question.engine.version}: of {gib(budget.budget_bytes)} per GPU "
         f"({parts}) {left} remains for the KV cache; one request of {serving.max_model_len} tokens "
         f"needs {gib(need)}",
         "spec.gpuPool",
+    )
+
+
+def _no_rehearsal(question: Question, found: Candidate) -> Result | None:
+    """All fits but the cache that CUDA graphs are rehearsed with, before the real one is made."""
+    budget, serving = found.fitted.memory, found.fitted.serving
+    pool = memory.rehearsal_pool(question, found.layout, serving)
+    missing = -(pool.rehearsal_bytes or 0) if pool else 0
+    if pool is None or missing <= 0 or budget.kv_cache_bytes <= 0 or budget.max_concurrency < 1:
+        return None
+    blocks = pool.terms.rehearsed
+    return error(
+        f"{question.model_id} does not start on {question.pool.gpu.name} with {found.layout} under "
+        f"{question.engine.name} {question.engine.version}: before the KV cache is sized, CUDA "
+        f"graphs are captured with {blocks} blocks of {gib(pool.block_bytes)} beside weights of "
+        f"{gib(budget.weights_bytes)}, for which {gib(missing)} is missing whatever "
+        f"`serving.memoryFraction`; `serving.maxNumSeqs` is {serving.max_num_seqs}",
+        "spec.serving.maxNumSeqs",
+        current=serving.max_num_seqs,
     )
 
 

@@ -132,11 +132,13 @@ def _most_batch(question: Question) -> int:
 
 
 def _batch(question: Question, layout: Parallelism, serving: Serving) -> int:
-    """Stated, or as many mean requests as the KV cache holds, in steps of 8."""
+    """Stated, or as many mean requests as the KV cache holds and graphs are rehearsed with, in
+    steps of 8.
+    """
     if question.stated.max_num_seqs:
         return question.stated.max_num_seqs
     mean = question.workload.input_tokens + question.workload.output_tokens
-    held = int(memory.kv_concurrency(question, layout, serving, mean))
+    held = int(memory.most_seats(question, layout, serving, mean))
     stepped = held // 8 * 8 if held >= 8 else held
     return min(_most_batch(question), max(1, stepped))
 

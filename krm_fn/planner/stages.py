@@ -1,8 +1,8 @@
 """How layers and weights are dealt out over the stages of a pipeline."""
 
-from krm_fn.planner.limits import expert_width, rotary_factor
+from krm_fn.planner.limits import rotary_factor
 from krm_fn.planner.plan import Parallelism, Question, Serving
-from krm_fn.planner.weights import stage_sizes, weights_bytes
+from krm_fn.planner.weights import split_of, stage_sizes, weights_bytes
 
 
 def stages(layers: int, pipeline: int) -> tuple[tuple[int, int], ...]:
@@ -22,7 +22,6 @@ def weights_by_stage(
         total_bytes=question.checkpoint_bytes,
         quantization=serving.quantization,
         dtype=None if serving.dtype == "auto" else serving.dtype,
-        experts_span_data=question.engine.experts_span_data,
-        least_expert=expert_width(question.engine, question.shape.architecture),
+        by=split_of(question, parallelism),
         rotary=rotary_factor(question.engine, question.shape.architecture),
     )

@@ -29,6 +29,15 @@ def layout(shape: ModelShape, quantization: str | None = None) -> Quantization |
     return ON_THE_FLY[quantization]
 
 
+def draft_layout(shape: ModelShape) -> Quantization | None:
+    """That of draft (MTP) layers: as the rest, or 16 bit where it names them among what is kept."""
+    chosen = shape.quantization
+    if chosen is None or not chosen.kept:
+        return chosen
+    names = ("mtp.layers.0.mlp.up_proj", f"layers.{len(shape.layers)}.mlp.up_proj")
+    return None if any(Patterns(chosen.kept).match(name) for name in names) else chosen
+
+
 def quantised(tensor: Tensor, layout: Quantization) -> bool:
     """Only linear layers; an output head only where it is named; MXFP4 only the experts.
 

@@ -9,6 +9,7 @@ from krm_fn.planner.adapters import lora_bytes
 from krm_fn.planner.drafts import draft_bytes
 from krm_fn.planner.limits import Activation, Graphs, Overhead, Where
 from krm_fn.planner.plan import Parallelism, Question, Serving
+from krm_fn.planner.rehearsal import rehearsal, rehearsed_blocks
 from krm_fn.planner.stages import stages, weights_by_stage
 
 WEIGHT_SPREAD = 0.005
@@ -24,7 +25,8 @@ class Terms:
 
     `context` is used before the engine's baseline. `charged_graphs` is what the engine subtracts
     for CUDA graphs, `graphs` what they take. `resident` comes after the KV cache was sized.
-    `weights` has `lora`, the slots of adapters, and `draft`, what drafts, in it.
+    `weights` has `lora`, the slots of adapters, and `draft`, what drafts, in it. `rehearsed` =
+    blocks of the cache that graphs are rehearsed with before it is sized.
     """
 
     first: int
@@ -42,6 +44,7 @@ class Terms:
     activation_charged: bool
     lora: int = 0
     draft: int = 0
+    rehearsed: int = 0
 
     @property
     def available(self) -> int:
@@ -57,6 +60,11 @@ class Terms:
         outside = self.graphs - self.charged_graphs + self.resident
         outside += 0 if self.activation_charged else self.activation
         return self.total - self.context - self.budget - outside
+
+    def rehearsal_room(self, block_bytes: int) -> int:
+        """What the GPU has left while graphs are rehearsed, whatever the budget."""
+        held = self.context + self.non_torch + self.weights
+        return self.total - held - self.rehearsed * block_bytes
 
 
 def matching(rows: tuple[Row, ...], question: Question, parallelism: Parallelism) -> Row | None:
@@ -131,7 +139,8 @@ def _terms(
     end = bound[1] == len(shape.layers)
     peak = _peak(question, parallelism, serving, rule, last=end) if rule else 0
     captured = graph_bytes(shape, graphs, parallelism, serving) if graphs else 0
-    charged = graphs.estimate if graphs and graphs.charged else 0.0
+    rehearsed = rehearsal(question)
+    charged = graphs.estimate if graphs and rehearsed and rehearsed.charged else 0.0
     context = overhead(engine.context, question, parallelism)
     growth = overhead(engine.non_torch, question, parallelism)
     spread = hypot(
@@ -157,4 +166,5 @@ def _terms(
         activation_charged=engine.activation_charged,
         lora=lora,
         draft=draft,
+        rehearsed=rehearsed_blocks(rehearsed, graphs, serving),
     )

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from krm_fn.catalog.shape import ModelShape, Quantization
-from krm_fn.planner.limits import expert_width, rotary_factor
+from krm_fn.planner.limits import rotary_factor
 from krm_fn.planner.memory_term import MemoryTerm, count
 from krm_fn.planner.plan import Parallelism, Question, Serving
 from krm_fn.planner.storage import allocated, loaded_itemsize, parameter
@@ -18,7 +18,7 @@ from krm_fn.planner.weights import (
     local_size,
     part_bytes,
     rope_bytes,
-    split,
+    split_of,
 )
 
 SHAPE = "tensor shapes of the architecture, planner/tensors.py"
@@ -83,11 +83,7 @@ def held_by_class(
     """Class -> what one GPU of the stage holds."""
     shape = question.shape
     kinds, order, first, last = stored_layers(shape, layout(shape, serving.quantization))
-    by = split(
-        parallelism,
-        experts_span_data=question.engine.experts_span_data,
-        least_expert=expert_width(question.engine, shape.architecture),
-    )
+    by = split_of(question, parallelism)
     itemsize = loaded_itemsize(shape.dtype, serving.dtype)
     found: dict[str, Held] = defaultdict(Held)
     stage = [kinds[kind] for kind in order[terms.first : terms.last]]

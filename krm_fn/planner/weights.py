@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from krm_fn.catalog.shape import Layer, ModelShape, Quantization
+from krm_fn.planner.limits import MARLIN, ExpertKernel, expert_kernel, expert_width
 from krm_fn.planner.plan import Parallelism, Question
 from krm_fn.planner.storage import ITEMSIZE, allocated, loaded_itemsize, parameter, parts
-from krm_fn.planner.stored import Stored, layout, stored_layers
+from krm_fn.planner.stored import Stored, draft_layout, layout, stored_layers
 from krm_fn.planner.tensor import Tensor
 from krm_fn.planner.tensors import first_tensors, last_tensors, layer_tensors
 
@@ -18,9 +19,10 @@ _ATTENTION = frozenset({"attention", "mla", "state"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """How many GPUs share each kind of tensor, and whether kernels' padding counts.
+    """How many GPUs share each kind of tensor, and what the kernels make of it.
 
-    `least_expert` = the width up to which the shard of an expert is filled.
+    `kernel` = of MXFP4 experts; None = as the files have them. `least_expert` = the width up to
+    which the shard of an expert is filled.
     """
 
     tensor: int = 1
@@ -29,7 +31,7 @@ class Split:
     experts: int = 1
     expert_tensor: int = 1
     padding: int = VOCAB_PADDING
-    kernel_padding: bool = False
+    kernel: ExpertKernel | None = None
     least_expert: int = 0
 
 
@@ -107,14 +109,18 @@ def draft_bytes(shape: ModelShape) -> int:
     """
     if not shape.mtp_layers or not shape.layers:
         return 0
-    kinds, order, _, _ = stored_layers(shape, shape.quantization)
+    kinds, order, _, _ = stored_layers(shape, draft_layout(shape))
     itemsize = ITEMSIZE.get(shape.dtype, 2)
     layer = _in_files(kinds[order[-1]], itemsize)
     return shape.mtp_layers * (layer + 2 * shape.hidden_size**2 * itemsize)
 
 
 def split(
-    parallelism: Parallelism, *, experts_span_data: bool = False, least_expert: int = 0
+    parallelism: Parallelism,
+    *,
+    experts_span_data: bool = False,
+    least_expert: int = 0,
+    kernel: ExpertKernel = MARLIN,
 ) -> Split:
     """Who shares what.
 
@@ -131,8 +137,28 @@ def split(
         embedding=1 if parallelism.attention_data > 1 else parallelism.tensor,
         experts=parallelism.expert,
         expert_tensor=max(1, group // parallelism.expert),
-        kernel_padding=True,
+        kernel=kernel,
         least_expert=least_expert,
+    )
+
+
+def split_of(
+    question: Question, parallelism: Parallelism, shape: ModelShape | None = None
+) -> Split:
+    """Who shares what of a model (None = the question's own) on this engine and GPU."""
+    engine, pool = question.engine, question.pool
+    architecture = (shape or question.shape).architecture
+    return split(
+        parallelism,
+        experts_span_data=engine.experts_span_data,
+        least_expert=expert_width(engine, architecture),
+        kernel=expert_kernel(
+            engine,
+            architecture,
+            pool.gpu,
+            pool.gpu_memory_bytes,
+            adapters=question.extras.lora is not None,
+        ),
     )
 
 
@@ -162,24 +188,42 @@ def _filled(tensor: Tensor, rows: int, columns: int, least: int) -> tuple[int, i
     return (rows, max(columns, least)) if row else (max(rows, least), columns)
 
 
-def _padded(tensor: Tensor, rows: int, columns: int) -> tuple[int, int]:
-    """MXFP4 experts on a GPU: their width to a multiple of 128, the model's to one of 256.
-
-    Marlin and TensorRT-LLM kernels, vllm/model_executor/layers/fused_moe/oracle/mxfp4.py:
-    mxfp4_round_up_hidden_size_and_intermediate_size (0.32). Triton pads less (-0.1 to -2 %).
-    """
-    width, hidden = (128, 256) if tensor.shard == "column" else (256, 128)
+def _padded(tensor: Tensor, rows: int, columns: int, kernel: ExpertKernel) -> tuple[int, int]:
+    """MXFP4 experts on a GPU: their width and the model's in whole tiles of the kernel."""
+    sizes = (kernel.width, kernel.hidden)
+    width, hidden = sizes if tensor.shard == "column" else reversed(sizes)
     return ceil(rows / width) * width, ceil(columns / hidden) * hidden
+
+
+def _swizzled(
+    tensor: Tensor, rows: int, columns: int, stored: Quantization, kernel: ExpertKernel
+) -> tuple[int, int, int]:
+    """Values, scales and no zero points of one expert as its kernel keeps them.
+
+    Gate and up share a tensor, so that each fills half a tile of scales.
+    """
+    rows, columns = _padded(tensor, rows, columns, kernel)
+    values, scales, zeros = parts(rows, columns, stored, 1)
+    if kernel.packed > 1:
+        values = rows * ceil(columns / 2 / kernel.packed) * kernel.packed
+    tile = kernel.scale_rows // 2 if tensor.shard == "column" else kernel.scale_rows
+    groups = ceil(scales // rows / kernel.scale_groups) * kernel.scale_groups
+    read = ceil(rows / max(1, tile)) * max(1, tile) * groups
+    return values, read + (scales if kernel.keeps_scales else 0), zeros
 
 
 def part_bytes(
     pair: tuple[Tensor, Quantization | None], by: Split, itemsize: int
 ) -> tuple[int, int, int]:
+    """Bytes of values, scales and zero points of a tensor on one GPU."""
     tensor, stored = pair
     rows, columns, count = local_size(tensor, by)
-    if by.kernel_padding and tensor.experts and stored and stored.method == "mxfp4":
-        rows, columns = _padded(tensor, rows, columns)
-    values, scales, zeros = parts(rows, columns, stored, tensor.itemsize or itemsize)
+    if by.kernel and tensor.experts and stored and stored.method == "mxfp4":
+        sizes = _swizzled(tensor, rows, columns, stored, by.kernel)
+    else:
+        wide = by.kernel and by.kernel.wide_bias and tensor.experts and not tensor.linear
+        sizes = parts(rows, columns, stored, 4 if wide else tensor.itemsize or itemsize)
+    values, scales, zeros = sizes
     return count * values, count * scales, count * zeros
 
 
@@ -232,8 +276,7 @@ def weights_bytes(
     total_bytes: int | None = None,
     quantization: str | None = None,
     dtype: str | None = None,
-    experts_span_data: bool = False,
-    least_expert: int = 0,
+    by: Split | None = None,
     rotary: int = 1,
 ) -> tuple[int, ...]:
     """Bytes of weights on one GPU of each pipeline stage, as "Model loading took" means it.
@@ -241,10 +284,11 @@ def weights_bytes(
     Parameters split as the engines do, vocabulary padded to 64, K and V copied when there are more
     GPUs than KV heads, plus the rotary tables. `total_bytes` = what the checkpoint's files hold;
     it wins over the shape: every class is scaled to it. `quantization` = on-the-fly, of a 16-bit
-    checkpoint. `dtype` = stated by the user. `rotary` = how many times the tables are longer.
+    checkpoint. `dtype` = stated by the user. `by` = who shares what (None = of the layout alone).
+    `rotary` = how many times the tables are longer.
     """
     kinds, order, first, last = stored_layers(shape, layout(shape, quantization))
-    by = split(parallelism, experts_span_data=experts_span_data, least_expert=least_expert)
+    by = by or split(parallelism)
     itemsize = loaded_itemsize(shape.dtype, dtype)
     sizes = [on_gpu(kind, by, itemsize) for kind in kinds]
     stages, start = [], 0

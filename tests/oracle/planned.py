@@ -115,7 +115,7 @@ def parameter_bytes(case):
     kinds, order, first, last = stored_layers(shape, layout(shape, None))
     least = expert_width(vllm_memory.limits(VERSION), shape.architecture)
     gpus = split(Parallelism(tensor=case["tp"]), least_expert=least)
-    by = replace(gpus, kernel_padding=False)
+    by = replace(gpus, kernel=None)
     itemsize = loaded_itemsize(shape.dtype, case["dtype"])
     held = (first, *(kinds[kind] for kind in order), last)
     return sum(sum(part_bytes(pair, by, itemsize)) for pairs in held for pair in pairs)

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krm_fn.catalog.architecture import model_shape
+from krm_fn.catalog.gpus import gpu
 from krm_fn.catalog.models import model_card
 from krm_fn.catalog.shape import Quantization
 from krm_fn.engines.vllm_memory import limits
 from krm_fn.planner import weights
-from krm_fn.planner.limits import expert_width, rotary_factor
+from krm_fn.planner.limits import expert_kernel, expert_width, rotary_factor
 from krm_fn.planner.patterns import Patterns
 from krm_fn.planner.plan import Parallelism
 from krm_fn.planner.state_tensors import mamba2
@@ -27,6 +28,7 @@ from krm_fn.planner.weights import (
     local_size,
     parameters,
     rope_bytes,
+    split,
     stage_sizes,
     tensors,
     weights_bytes,
@@ -181,7 +183,9 @@ def test_expert_parallelism_keeps_the_total_and_attention_dp_copies_attention():
 def test_vllm_spreads_experts_over_data_parallel_ranks():
     moe = shape("Qwen/Qwen3-30B-A3B")
     copies = weights_bytes(moe, Parallelism(data=4))[0]
-    group = weights_bytes(moe, Parallelism(data=4), experts_span_data=True)[0]
+    group = weights_bytes(
+        moe, Parallelism(data=4), by=split(Parallelism(data=4), experts_span_data=True)
+    )[0]
 
     assert group < 0.4 * copies
 
@@ -210,7 +214,9 @@ def test_kimi_fills_the_shards_of_its_experts_from_0_27_on():
     """moe_intermediate_size 1024 over 8 GPUs is 128, which becomes 256."""
     widths = [expert_width(limits(v), "KimiLinearForCausalLM") for v in ("0.26.0", "0.27.0")]
     kimi, eight = shape("moonshotai/Kimi-Linear-48B-A3B-Instruct"), Parallelism(tensor=8)
-    plain, filled = (weights_bytes(kimi, eight, least_expert=width)[0] for width in widths)
+    plain, filled = (
+        weights_bytes(kimi, eight, by=split(eight, least_expert=width))[0] for width in widths
+    )
 
     assert widths == [0, 256]
     experts = 26 * 256 * 3 * 2304 * 128 * 2
@@ -324,6 +330,25 @@ def test_draft_layers_in_the_files_are_not_loaded():
 ALLOCATIONS = {135 * MIB: 136 * MIB, 136 * MIB: 136 * MIB, 25 * MIB // 2: 25 * MIB // 2, 100: 100}
 
 
+@pytest.mark.parametrize(
+    ("board", "version", "adapters", "tile"),
+    [
+        ("h100", "0.33.0", False, (64, 1)),
+        ("h100", "0.33.0", True, (128, 256)),
+        ("b200", "0.26.0", False, (256, 256)),
+        ("b200", "0.27.0", False, (128, 256)),
+        ("l40s", "0.33.0", False, (128, 256)),
+    ],
+    ids=["triton", "adapters-need-marlin", "trtllm", "trtllm-0.27", "ada-has-marlin"],
+)
+def test_mxfp4_experts_fill_tiles_of_their_kernel(board, version, adapters, tile):
+    card = gpu(board)
+    rows = limits(version)
+    kernel = expert_kernel(rows, "GptOssForCausalLM", card, card.memory_bytes, adapters=adapters)
+
+    assert (kernel.width, kernel.hidden) == tile
+
+
 @pytest.mark.parametrize(("size", "taken"), ALLOCATIONS.items(), ids=str)
 def test_small_rests_of_a_segment_are_not_split_off(size, taken):
     assert allocated(size) == taken
@@ -379,7 +404,12 @@ def error(row: dict) -> float:
         attention_data=data if sglang else 1,
     )
     of = model_shape(DATA["configs"][row["config"]])
-    return max(weights_bytes(of, layout, experts_span_data=not sglang)) / GIB / row["gib"] - 1
+    return (
+        max(weights_bytes(of, layout, by=split(layout, experts_span_data=not sglang)))
+        / GIB
+        / row["gib"]
+        - 1
+    )
 
 
 def test_weights_equal_what_engines_printed():
