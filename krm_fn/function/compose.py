@@ -215,6 +215,12 @@ def _minutes(server: Server) -> int:
 
 def _metric_results(facts: Facts, engines: list[Variant]) -> Iterator[Result]:
     stated = facts.service.spec.scaling
+    if stated.owner == "keda" and engines and not facts.service.metadata.namespace:
+        yield warning(
+            "KEDA's query counts every service of this name in Prometheus, those of other "
+            "namespaces too: state metadata.namespace, so that it names its own",
+            "metadata.namespace",
+        )
     if stated.owner != "hpa" or not engines:
         return
     names = ", ".join(m.name for variant in engines for m in variant.server.metrics)

@@ -98,25 +98,31 @@ def scaled_object(identity: Identity, server: Server, scaling: Scaling, model: s
             "maxReplicaCount": scaling.max_replicas,
             "cooldownPeriod": window_seconds(server),
             "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior(server)}},
-            "triggers": triggers(server, scaling, model),
+            "triggers": triggers(server, scaling, series(identity, model)),
         },
     }
 
 
-def triggers(server: Server, scaling: Scaling, model: str) -> list[Manifest]:
+def series(identity: Identity, model: str) -> str:
+    """Which series are the service's: Prometheus holds those of all namespaces."""
+    labels = {"namespace": identity.namespace, "model_name": model}
+    return ",".join(f'{name}="{value}"' for name, value in labels.items() if value)
+
+
+def triggers(server: Server, scaling: Scaling, of: str) -> list[Manifest]:
     if not server.metrics:
         usage = {"value": str(CPU_PERCENT)}
         return [{"type": "cpu", "metricType": "Utilization", "metadata": usage}]
-    return [trigger(metric, scaling.prometheus, model) for metric in server.metrics]
+    return [trigger(metric, scaling.prometheus, of) for metric in server.metrics]
 
 
-def trigger(metric: Metric, prometheus: str, model: str) -> Manifest:
+def trigger(metric: Metric, prometheus: str, of: str) -> Manifest:
     return {
         "type": "prometheus",
         "metricType": "AverageValue",
         "metadata": {
             "serverAddress": prometheus,
-            "query": f'sum({metric.name}{{model_name="{model}"}})',
+            "query": f"sum({metric.name}{{{of}}})",
             "threshold": str(metric.target),
         },
     }

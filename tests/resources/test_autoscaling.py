@@ -56,3 +56,12 @@ def test_keda_asks_prometheus_for_the_served_model():
     assert spec["triggers"][0]["metadata"]["query"] == (
         'sum(vllm:num_requests_waiting{model_name="qwen3-8b"})'
     )
+
+
+def test_keda_does_not_count_the_load_of_other_namespaces():
+    own = replace(SELF, namespace="prod")
+    spec = scaled_object(own, VLLM_SERVER, Scaling(owner="keda"), "qwen3-8b")["spec"]
+
+    assert spec["triggers"][0]["metadata"]["query"] == (
+        'sum(vllm:num_requests_waiting{namespace="prod",model_name="qwen3-8b"})'
+    )
