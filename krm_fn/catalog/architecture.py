@@ -117,6 +117,8 @@ def _shape(known: _Known, config: Config) -> ModelShape:
         rope_caches=_rope_caches(family, layers, config),
         position_embeddings=0 if family.positions is None else longest + family.positions,
         encoder_parameters=_encoder(known.tower, config),
+        encoder_parts=_encoder_parts(known.tower, config),
+        encoder_whole=bool(known.tower and known.tower.whole),
         mtp_layers=config.number("mtp_layers", 0),
         task=family.task,
         causal=family.causal and _is_causal(config),
@@ -191,6 +193,10 @@ def _encoder(tower: Tower | None, config: Config) -> int:
         return 0
     stated = config.raw.get("vision_config") or {}
     return tower.count({**tower.defaults, **stated}, config.raw, config.number("hidden_size"))
+
+
+def _encoder_parts(tower: Tower | None, config: Config) -> tuple[tuple[str, int], ...]:
+    return tower.parts(config.raw.get("vision_config") or {}) if tower else ()
 
 
 def _layers(family: Family, config: Config) -> tuple[Layer, ...]:

@@ -167,7 +167,8 @@ class Quantization:
 class ModelShape:
     """Everything the planner asks of a model.
 
-    `encoder_parameters`: vision or audio tower and projector, in the model's dtype.
+    `encoder_parameters`: vision or audio tower and projector, in the model's dtype;
+    `encoder_parts` = (what is cut, how many of it), `encoder_whole` = every GPU has a copy.
     `mtp_layers`: draft layers inside the checkpoint (DeepSeek MTP), loaded only when used.
     `task`: "generate", or "embed" for pooling models. `causal` False: every token sees all others.
     `parameters` may be None when the layers do not determine it. `unknown` names what in the config
@@ -196,6 +197,8 @@ class ModelShape:
     other_parameters: int = 0
     position_embeddings: int = 0
     encoder_parameters: int = 0
+    encoder_parts: tuple[tuple[str, int], ...] = ()
+    encoder_whole: bool = False
     encoder_tokens: int = 0
     mtp_layers: int = 0
     task: Literal["generate", "embed"] = "generate"

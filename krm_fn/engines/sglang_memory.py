@@ -176,6 +176,11 @@ TEXT_ONLY: tuple[Since[tuple[str, ...]], ...] = (
 )
 """sglang/srt/server_args.py:LANGUAGE_MODEL_ONLY_ARCHITECTURES."""
 
+WHOLE_ENCODER = (
+    Since(until=(0, 5, 6), value="", source="sglang/srt/server_args.py, 0.5.5 has no such flag"),
+    Since(since=(0, 5, 6), value="--mm-enable-dp-encoder", source="server_args.py, 0.5.6-0.5.23"),
+)
+
 
 def limits(version: str) -> EngineLimits:
     """Memory and layout rules of an SGLang release."""
@@ -193,6 +198,7 @@ def limits(version: str) -> EngineLimits:
         batches=BATCHES,
         activation=(ACTIVATION,),
         graphs=(GRAPHS,),
+        whole_encoder=at(WHOLE_ENCODER, release),
         context=all_at(CONTEXT, release),
         free_fraction=at(FREE_FRACTION, release),
         sparse_kv_dtype="fp8_ds_mla",

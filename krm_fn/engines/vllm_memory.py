@@ -264,6 +264,17 @@ EXPERT_WIDTHS = (
     Since(since=(0, 27), value=("KimiK3", 256), source=_FILLED),
 )
 
+WHOLE_ENCODER = (
+    Since(until=(0, 9, 1), value="", source="vllm/engine/arg_utils.py, 0.9.0 has no such flag"),
+    Since(
+        since=(0, 9, 1),
+        until=(0, 10, 2),
+        value="--enable-multimodal-encoder-data-parallel",
+        source="vllm/engine/arg_utils.py, 0.9.1-0.10.1",
+    ),
+    Since(since=(0, 10, 2), value="--mm-encoder-tp-mode=data", source="arg_utils.py, 0.10.2-0.33"),
+)
+
 _MXFP4 = "vllm/model_executor/layers/quantization/mxfp4.py"
 _ORACLE = "vllm/model_executor/layers/fused_moe/oracle/mxfp4.py"
 _TRITON = ExpertKernel(
@@ -353,6 +364,7 @@ def limits(version: str) -> EngineLimits:
         expert_kernels=all_at(EXPERT_KERNELS, release),
         rotary_factors=all_at(ROTARY_FACTORS, release),
         whole_prompts=at(WHOLE_PROMPTS, release),
+        whole_encoder=at(WHOLE_ENCODER, release),
         seqs_at_most_batched=True,  # config/scheduler.py:verify_max_model_len (0.9-0.33)
         whole_kv_heads=("GptOssForCausalLM",),  # models/gpt_oss.py:OAIAttention (0.32)
         cache=replace(cache, blocks=all_at(BLOCKS, release)),

@@ -31,7 +31,9 @@ def card_of(service: LLMService, given: Intake, package_path: str | None) -> Fou
     """Inline facts win over a card, a card over the catalogue."""
     model = service.spec.model
     if model.config is not None:
-        return _with_known_layout(_inline(model, model.config), model.id)
+        return _with_known_layout(
+            _with_default_window(_inline(model, model.config), model.id), model.id
+        )
     if model.card_ref:
         return _referred(model, model.card_ref.name, given, package_path)
     return _catalogued(model)
@@ -43,13 +45,14 @@ def _referred(model: Model, name: str, given: Intake, package_path: str | None) 
         fault = no_such("ModelCard", name, given.cards, "model.cardRef.name", given)
         return Found(results=(fault,))
     card = given.cards[key].spec
-    return _card(
+    found = _card(
         card.config,
         model.safetensors or card.safetensors,
         model.revision or card.revision,
         f"ModelCard {name}",
         gated=card.gated if model.gated is None else model.gated,
     )
+    return _with_default_window(found, model.id)
 
 
 def _catalogued(model: Model) -> Found:
@@ -198,6 +201,27 @@ def _not_understood(shape: ModelShape) -> Iterator[Result]:
             f"not understood and left out of the plan: {'; '.join(shape.unknown)}",
             "spec.model.config",
         )
+
+
+WINDOWED = ("MistralForCausalLM", "Mistral3ForConditionalGeneration")
+"""transformers gives these a window of 4096 where config.json has no `sliding_window`, not even
+null (models/mistral/configuration_mistral.py, 5.19).
+"""
+
+
+def _with_default_window(found: Found, name: str) -> Found:
+    """Planned without one, which takes no less memory; published checkpoints say null."""
+    card = found.value
+    if card is None or models.model_card(name) or card.shape.architecture not in WINDOWED:
+        return found
+    if "sliding_window" in card.config.get("text_config", card.config):
+        return found
+    told = warning(
+        "has no sliding_window: the cache is planned for the whole context, but engines take a "
+        "window of 4096 tokens unless config.json says null",
+        "spec.model.config",
+    )
+    return replace(found, results=(*found.results, told))
 
 
 def _unknown_model(name: str) -> Result:

@@ -50,8 +50,17 @@ def extras(facts: Facts, variant: VariantFacts) -> Extras:
         offload=_offload(facts, variant),
         draft=_draft(facts, variant),
         text_only=multimodal.text_only,
+        whole_encoder=_whole_encoder(facts, variant),
         limits=tuple(multimodal.limits.model_dump(exclude_none=True).items()),
     )
+
+
+def _whole_encoder(facts: Facts, variant: VariantFacts) -> bool:
+    """Whether the user's own flags put a copy of the encoder on every GPU."""
+    assert variant.engine.limits is not None
+    flag = variant.engine.limits(variant.version).whole_encoder
+    stated = (*facts.service.spec.serving.extra_args, *variant.spec.extra_args)
+    return bool(flag) and flag.replace("=", " ") in " ".join(stated).replace("=", " ")
 
 
 def _lora(facts: Facts, variant: VariantFacts) -> Lora:

@@ -118,10 +118,13 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extras:
-    """None = the engine's own. `limits` = (modality, items of it in a prompt)."""
+    """None = the engine's own. `limits` = (modality, items of it in a prompt). `whole_encoder` =
+    every GPU has a copy of the encoder and reads items of its own.
+    """
 
     prefix_caching: bool | None = None
     text_only: bool = False
+    whole_encoder: bool = False
     limits: tuple[tuple[str, int], ...] = ()
     lora: Lora | None = None
     offload: Offload | None = None

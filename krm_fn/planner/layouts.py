@@ -68,6 +68,7 @@ def conflicts(question: Question, layout: Parallelism) -> tuple[str, ...]:
     found = [text for layer in _kinds(question) for text in _layer_conflicts(layer, shape, layout)]
     found += _engine_conflicts(question, layout)
     found += _kv_head_conflicts(question, layout)
+    found += _encoder_conflicts(question, layout)
     if layout.pipeline > len(shape.layers):
         found.append(f"pipeline size {layout.pipeline} exceeds the {len(shape.layers)} layers")
     return tuple(dict.fromkeys(found))
@@ -105,6 +106,23 @@ def _kv_head_conflicts(question: Question, layout: Parallelism) -> Iterator[str]
     heads = min((x.num_kv_heads for x in shape.attention_layers), default=shards)
     if shape.architecture in question.engine.whole_kv_heads and shards > heads:
         yield f"tensor size {shards} exceeds the {heads} KV heads, which are not copied"
+
+
+def _encoder_conflicts(question: Question, layout: Parallelism) -> Iterator[str]:
+    """What engines cut of an encoder divides: "3420 is not divisible by 8" of Qwen2.5-VL at TP 8
+    (vllm/distributed/utils.py:divide), unless a copy of it is on every GPU, or none.
+    """
+    shape, shards = question.shape, layout.attention_tensor
+    if not shape.encoder_parameters or question.extras.whole_encoder:
+        return
+    flag = question.engine.whole_encoder
+    copied = f" or copied by `{flag}` in `extraArgs`" if flag else ""
+    for what, size in shape.encoder_parts:
+        if size % shards:
+            yield (
+                f"tensor size {shards} must divide the {what} {size} of the encoder, unless it "
+                f"is left out by `serving.multimodal.textOnly`{copied}"
+            )
 
 
 def _state_conflicts(state: StateSpace, layout: Parallelism) -> Iterator[str]:

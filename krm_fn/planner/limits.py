@@ -59,6 +59,15 @@ class Overhead:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Relative:
+    """How far a computed term is from what was measured, as a part of it."""
+
+    spread: float
+    measurements: int
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """Batch limits that the engine takes when no flag is given."""
 
@@ -251,7 +260,8 @@ class EngineLimits:
     before the weights were loaded, and leaves graphs and activations outside (SGLang).
     `context` = memory used before the engine takes its baseline (CUDA context, communicators), not
     charged to a fraction of the total. `non_torch` = growth after it, charged. `text_only` = the
-    architectures whose encoder can be left out; None = every one. `expert_widths` = (part of the
+    architectures whose encoder can be left out; None = every one. `whole_encoder` = the flag that
+    puts a copy of it on every GPU, "" = none does. `expert_widths` = (part of the
     architecture's name, width up to which the shard of an expert is filled). `expert_kernels` = of
     gpt-oss, else Marlin's. `whole_kv_heads` =
     architectures whose KV heads are not copied to more GPUs than heads. `rotary_factors` = (part of
@@ -285,6 +295,7 @@ class EngineLimits:
     free_fraction: FreeFraction | None = None
     sparse_kv_dtype: str | None = None
     text_only: tuple[str, ...] | None = None
+    whole_encoder: str = ""
     whole_prompts: WholePrompts = "none"
     seqs_at_most_batched: bool = False
 

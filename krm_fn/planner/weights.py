@@ -28,6 +28,7 @@ class Split:
     tensor: int = 1
     attention: int = 1
     embedding: int = 1
+    encoder: int = 1
     experts: int = 1
     expert_tensor: int = 1
     padding: int = VOCAB_PADDING
@@ -121,6 +122,7 @@ def split(
     experts_span_data: bool = False,
     least_expert: int = 0,
     kernel: ExpertKernel = MARLIN,
+    whole_encoder: bool = False,
 ) -> Split:
     """Who shares what.
 
@@ -135,6 +137,7 @@ def split(
         tensor=parallelism.tensor,
         attention=parallelism.attention_tensor,
         embedding=1 if parallelism.attention_data > 1 else parallelism.tensor,
+        encoder=1 if whole_encoder else parallelism.tensor,
         experts=parallelism.expert,
         expert_tensor=max(1, group // parallelism.expert),
         kernel=kernel,
@@ -146,10 +149,11 @@ def split_of(
     question: Question, parallelism: Parallelism, shape: ModelShape | None = None
 ) -> Split:
     """Who shares what of a model (None = the question's own) on this engine and GPU."""
-    engine, pool = question.engine, question.pool
-    architecture = (shape or question.shape).architecture
+    engine, pool, shape = question.engine, question.pool, shape or question.shape
+    architecture = shape.architecture
     return split(
         parallelism,
+        whole_encoder=shape.encoder_whole or question.extras.whole_encoder,
         experts_span_data=engine.experts_span_data,
         least_expert=expert_width(engine, architecture),
         kernel=expert_kernel(
@@ -165,7 +169,8 @@ def split_of(
 def local_size(tensor: Tensor, by: Split) -> tuple[int, int, int]:
     """Rows, columns and count of a tensor on one GPU (the one with the most)."""
     rows, columns, count = tensor.rows, tensor.columns, tensor.count
-    ways = by.attention if tensor.cls in _ATTENTION else by.tensor
+    ways = {"encoder": by.encoder}.get(tensor.cls, by.tensor)
+    ways = by.attention if tensor.cls in _ATTENTION else ways
     if tensor.experts:
         ways, count = by.expert_tensor, ceil(count / by.experts)
     if tensor.shard == "vocab":

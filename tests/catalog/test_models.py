@@ -121,3 +121,18 @@ def test_a_card_reports_all_its_faults():
         "colour",
         "source",
     }
+
+
+def _yarn(card):
+    text = card.config.get("text_config", card.config)
+    scaling = text.get("rope_scaling") or text.get("rope_parameters") or {}
+    return text, scaling if scaling.get("type", scaling.get("rope_type")) == "yarn" else {}
+
+
+@pytest.mark.parametrize("card", [card for card in CARDS if _yarn(card)[1]], ids=lambda c: c.id)
+def test_a_stretched_context_is_the_original_one_times_the_factor(card):
+    """Kimi K2 0905: 4096 x 64 = 262,144; with the 32 of the first release the table is half."""
+    text, scaling = _yarn(card)
+    length = scaling["original_max_position_embeddings"] * scaling["factor"]
+
+    assert length == text["max_position_embeddings"]

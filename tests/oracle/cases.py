@@ -222,8 +222,6 @@ def stated(shape: ModelShape, choices: Choices) -> tuple[Any, ...]:
 
 
 def tensor_sizes(plain: Case) -> list[int]:
-    """Tensor sizes that the planner takes for legal, and that cut the encoder in equal parts."""
+    """Tensor sizes that the planner takes for legal."""
     asked = question(plain)
-    width = plain["config"].get("vision_config", {}).get("intermediate_size", 0)
-    sizes = (n for n in (1, 2, 4, 8, 16) if width % n == 0)
-    return [n for n in sizes if not conflicts(asked, Parallelism(tensor=n))]
+    return [n for n in (1, 2, 4, 8, 16) if not conflicts(asked, Parallelism(tensor=n))]

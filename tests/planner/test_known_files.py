@@ -84,5 +84,23 @@ def test_a_config_of_another_model_is_not_completed():
     assert messages(config("me/my-own", model_spec=given))
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("me/my-own", {}, True),
+        ("me/my-own", {"sliding_window": 0}, False),
+        ("mistralai/Mistral-7B-Instruct-v0.3", {}, False),
+    ],
+    ids=["absent", "none-by-name", "catalogued"],
+)
+def test_a_window_that_an_engine_takes_unasked_is_said(name, changes, said):
+    """A Mistral config without the key has 4096 in transformers; null and 0 have none."""
+    given = model_card("mistralai/Mistral-7B-Instruct-v0.3").config | changes
+    found = question(name, model_spec={"config": given})
+
+    assert {layer.mixer.window for layer in found.shape.layers} == {None}
+    assert bool(_said(name, {"config": given}, "has no sliding_window")) == said
+
+
 def _said(name, given, text):
     return [m for m in messages(config(name, model_spec=given), severity="warning") if text in m]

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 from asking import LLAMA, MOE, QWEN, question
+from memory_cases import serving as settings
 
 from krm_fn.planner.layouts import conflicts, legal
 from krm_fn.planner.plan import Parallelism
+from krm_fn.planner.stages import weights_by_stage
 
 H100 = "NVIDIA-H100-80GB-HBM3"
 
@@ -37,6 +39,48 @@ def tensors(found):
 def test_tensor_sizes(model, pool, sizes):
     """Those that divide the heads of the model, inside a node and the share."""
     assert tensors(legal(question(model, pool=pool))) == sizes
+
+
+VL = "Qwen/Qwen2.5-VL-3B-Instruct"
+TEXT_ONLY = {"multimodal": {"textOnly": True}}
+
+
+@pytest.mark.parametrize(
+    ("model", "serving", "sizes"),
+    [
+        (VL, {}, [1, 2, 4]),
+        (VL, TEXT_ONLY, [1, 2, 4, 8]),
+        (VL, {"extraArgs": ["--mm-encoder-tp-mode=data"]}, [1, 2, 4, 8]),
+        (VL, {"extraArgs": ["--mm-encoder-tp-mode", "data"]}, [1, 2, 4, 8]),
+        (VL, {"extraArgs": ["--mm-encoder-tp-mode=weights"]}, [1, 2, 4]),
+        ("Qwen/Qwen3-VL-8B-Instruct", {}, [1, 2, 4, 8]),
+        ("rednote-hilab/dots.ocr", {}, [1, 2, 4]),
+    ],
+    ids=["cut", "left-out", "copied", "copied-in-two-words", "cut-by-name", "divides", "12-heads"],
+)
+def test_an_encoder_that_is_cut_divides(model, serving, sizes):
+    """3420 / 8: vLLM stops at "3420 is not divisible by 8"."""
+    found = question(model, serving=serving, variants={"vllm": {}})
+
+    assert tensors(legal(found)) == sizes
+
+
+@pytest.mark.parametrize(("engine", "flag"), [("vllm", "tp-mode=data"), ("sglang", "dp-encoder")])
+def test_a_cut_encoder_is_refused_with_the_ways_out(engine, flag):
+    (found,) = conflicts(question(VL, variants={engine: {}}), Parallelism(tensor=8))
+
+    assert "must divide the feed-forward size 3420 of the encoder" in found
+    assert "serving.multimodal.textOnly" in found
+    assert flag in found
+
+
+def test_a_copied_encoder_takes_its_memory_on_every_gpu():
+    """668,684,288 parameters of 16 bits, of which a GPU of two has half."""
+    copied = question(VL, serving={"extraArgs": ["--mm-encoder-tp-mode=data"]})
+    two = Parallelism(tensor=2)
+    cut, whole = (max(weights_by_stage(asked, two, settings())) for asked in (question(VL), copied))
+
+    assert whole - cut == pytest.approx(copied.shape.encoder_parameters, rel=1e-3)
 
 
 def test_quantisation_groups_stay_whole():

@@ -23,8 +23,23 @@ class Tower:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     tokens: int = 0
 
+    @property
+    def whole(self) -> bool:
+        """Whether every GPU has a copy of the encoder."""
+        return self.count in WHOLE
+
+    def parts(self, stated: Json) -> tuple[tuple[str, int], ...]:
+        """What of the encoder is cut, and how many there are of it."""
+        known = {**self.defaults, **stated}
+        named = PARTS.get(self.count, {}) if self.count else {}
+        found = (
+            (what, next((known[k] for k in keys if k in known), 0)) for what, keys in named.items()
+        )
+        return tuple((what, int(number)) for what, number in found if number)
+
 
 _QWEN2_VL = {
+    "num_heads": 16,
     "embed_dim": 1280,
     "depth": 32,
     "mlp_ratio": 4,
@@ -33,6 +48,7 @@ _QWEN2_VL = {
     "spatial_merge_size": 2,
 }
 _QWEN2_5_VL = {
+    "num_heads": 16,
     "hidden_size": 1280,
     "depth": 32,
     "intermediate_size": 3420,
@@ -41,6 +57,7 @@ _QWEN2_5_VL = {
     "spatial_merge_size": 2,
 }
 _QWEN3_VL = {
+    "num_heads": 16,
     "hidden_size": 1152,
     "depth": 27,
     "intermediate_size": 4304,
@@ -51,6 +68,7 @@ _QWEN3_VL = {
 }
 _DEEP = {"deepstack_visual_indexes": [8, 16, 24]}
 _SIGLIP = {
+    "num_attention_heads": 16,
     "hidden_size": 1152,
     "num_hidden_layers": 27,
     "intermediate_size": 4304,
@@ -58,6 +76,7 @@ _SIGLIP = {
     "image_size": 896,
 }
 _CLIP = {
+    "num_attention_heads": 16,
     "hidden_size": 1024,
     "num_hidden_layers": 24,
     "intermediate_size": 4096,
@@ -65,6 +84,7 @@ _CLIP = {
     "image_size": 336,
 }
 _PIXTRAL = {
+    "num_attention_heads": 16,
     "hidden_size": 1024,
     "num_hidden_layers": 24,
     "intermediate_size": 4096,
@@ -81,6 +101,7 @@ _MLLAMA = {
     "vision_output_dim": 7680,
 }
 _LLAMA4 = {
+    "num_attention_heads": 16,
     "hidden_size": 1408,
     "num_hidden_layers": 34,
     "intermediate_size": 5632,
@@ -106,11 +127,37 @@ _INTERNVIT = {
 }
 
 _DOTS = {
+    "num_attention_heads": 12,
     "embed_dim": 1536,
     "num_hidden_layers": 42,
     "intermediate_size": 4224,
     "patch_size": 14,
 }
+
+_VIT = {"heads": ("num_attention_heads",), "feed-forward size": ("intermediate_size",)}
+_QWEN = {"heads": ("num_heads",), "feed-forward size": ("intermediate_size",)}
+PARTS: Mapping[Count, Mapping[str, tuple[str, ...]]] = {
+    vision.qwen2_vl: {"heads": ("num_heads",), "width": ("embed_dim",)},
+    vision.qwen2_5_vl: _QWEN,
+    vision.qwen3_vl: _QWEN,
+    vision.siglip: _VIT,
+    vision.llava: _VIT,
+    vision.pixtral: _VIT,
+    vision.llama4: _VIT,
+    vision.dots: _VIT,
+    vision.internvit: {"feed-forward size": ("intermediate_size",)},
+    vision.moonvit: {
+        "heads": ("vt_num_attention_heads", "num_attention_heads"),
+        "feed-forward size": ("vt_intermediate_size", "intermediate_size"),
+    },
+}
+"""What both engines cut in equal parts, and the keys that say how many there are of it: `divide`
+and ColumnParallelLinear in vllm/model_executor/models/{qwen2_vl,qwen2_5_vl,qwen3_vl,siglip,clip,
+pixtral,mllama4,dots_ocr,moonvit}.py (0.32), sglang/srt/layers/attention/vision.py (0.5.23).
+InternViT's attention is on every GPU where its heads do not divide (intern_vit.py).
+"""
+WHOLE = (vision.gemma4,)
+"""On every GPU: transformers' own class (vllm/model_executor/models/gemma4_mm.py, 0.32)."""
 
 TOWERS: Mapping[str, Tower] = {
     "Qwen2VLForConditionalGeneration": Tower(
