@@ -215,4 +215,5 @@ def limits(version: str) -> EngineLimits:
         quantised_dtypes=all_at(QUANTISED, release),
         sparse_kv_dtype="fp8_ds_mla",
         text_only=at(TEXT_ONLY, release),
+        whole_prompts="encoders",  # engines/sglang.py:_prefill_args
     )
