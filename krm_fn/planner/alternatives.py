@@ -72,7 +72,8 @@ def _tried(attempt: Try, changes: Sequence[Change]) -> Alternative | None:
     trial = attempt(paths)
     if trial is None:
         return None
-    more = [f"with `{path}: {value}`" for path, value in trial.paths.items() if path not in paths]
+    added = ((path, value) for path, value in trial.paths.items() if path not in paths)
+    more = [f"with `{path}: {value}`" for path, value in added if value != {}]
     return Alternative(
         change=dict(trial.paths),
         gpus=max(plan.gpus_per_replica * plan.replicas for plan in trial.plans),

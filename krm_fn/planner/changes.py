@@ -17,6 +17,7 @@ from krm_fn.planner.load import UTILISATION, objective_values
 from krm_fn.planner.plan import Parallelism, PoolShape, Question
 from krm_fn.planner.refusals import FIELDS
 from krm_fn.planner.serving import CONTEXT_STEP, fitted
+from krm_fn.planner.setting_changes import setting_changes
 from krm_fn.units import gib
 
 FP8_KV_SINCE = (8, 9)
@@ -37,6 +38,7 @@ def groups_of(questions: Sequence[Question], gpus: tuple[Gpu, ...]) -> Groups:
         "cache": tuple(_cache_changes(question)),
         "extras": tuple(extra_changes(question)),
         "rehearsal": tuple(rehearsal_changes(question)),
+        "settings": tuple(setting_changes(questions)),
         "context": tuple(_context_changes(questions)),
         "quantization": tuple(_quantization_changes(question)),
         "pool": tuple(_pool_changes(question)),
