@@ -43,7 +43,7 @@ def _contains(pair: Iterable[Change], one: Alternative) -> bool:
 
 def _pairs(groups: Groups) -> Iterator[tuple[Change, ...]]:
     """Two settings; a setting and more GPUs; another GPU and more of it."""
-    soft = (*groups["cache"], *groups["context"], *groups["quantization"])
+    soft = (*groups["settings"], *groups["cache"], *groups["context"], *groups["quantization"])
     yield from combinations(soft, 2)
     yield from product(soft, (*groups["layout"], *groups["pool"], *groups["gpu"]))
     yield from product(groups["gpu"], groups["pool"])

@@ -163,3 +163,27 @@ def test_a_limit_that_takes_all_memory_is_lowered(field):
     offered = changes(plan(QWEN, H100, pool=ONE, serving={field: 10**6}))
 
     assert [c for c in offered if list(c) == [f"serving.{field}"]]
+
+
+def test_sizes_that_only_together_are_wrong_are_given_up_together():
+    """Neither another tensor size nor no experts alone works on two GPUs of a dense model."""
+    sizes = {"tensorParallelSize": 3, "expertParallelSize": 4}
+    offered = changes(plan(QWEN, H100, pool={"gpusPerNode": 2}, serving=sizes))
+
+    assert dict.fromkeys((f"serving.{size}" for size in sizes), None) in offered
+
+
+def test_where_nothing_works_the_fields_are_named():
+    """Other GPUs were tried, so they are not what is advised."""
+    document = config(
+        LLAMA,
+        L4,
+        pool={"gpusPerNode": 1},
+        serving={"maxModelLen": 131072, "maxNumSeqs": 8},
+        variants={"vllm": {"memoryFraction": 0.05}},
+    )
+    _, said = answer(document)
+    (told,) = (result.message for result in said if result.severity == "info")
+
+    assert told.startswith("no change of one field or of two")
+    assert "another GPU" not in told
