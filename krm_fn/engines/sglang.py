@@ -93,12 +93,34 @@ def _args(launch: Launch) -> tuple[str, ...]:
         f"--context-length={serving.max_model_len}",
         f"--mem-fraction-static={serving.memory_fraction:g}",
         f"--max-running-requests={serving.max_num_seqs}",
-        f"--chunked-prefill-size={serving.max_num_batched_tokens}",
+        *_prefill_args(launch),
         f"--kv-cache-dtype={kv_cache_dtype}",
         "--enable-metrics",  # metrics are off without it
     ]
     extras = sglang_extras.args(launch.question.extras, plan.gpus_per_replica)
     return (*fixed, *_optional_args(launch), *extras, *launch.extra_args)
+
+
+def _prefill_args(launch: Launch) -> tuple[str, ...]:
+    """Prompts in chunks; those of an encoder whole and never reused, on kernels without a mask.
+
+    docs.sglang.io/supported_models/rerank_models.html; layers/attention/triton_backend.py knows
+    ENCODER_ONLY in 0.4.9-0.5.23, flashattention_backend.py only since 0.5.4.
+    """
+    tokens = launch.plan.serving.max_num_batched_tokens
+    if launch.question.shape.causal:
+        return (f"--chunked-prefill-size={tokens}",)
+    own = {
+        "--max-prefill-tokens": f"--max-prefill-tokens={tokens}",
+        "--attention-backend": "--attention-backend=triton",
+    }
+    stated = {text.partition("=")[0] for text in launch.extra_args}
+    reused = launch.question.extras.prefix_caching is not False  # else it is off already
+    return (
+        "--chunked-prefill-size=-1",
+        *(text for flag, text in own.items() if flag not in stated),
+        *(["--disable-radix-cache"] if reused else []),
+    )
 
 
 def _optional_args(launch: Launch) -> list[str]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from krm_fn.engines.since import Since, all_at, at, number
+from krm_fn.planner.dtypes import HALVES
 from krm_fn.planner.limits import (
     Activation,
     Batch,
@@ -181,6 +182,22 @@ WHOLE_ENCODER = (
     Since(since=(0, 5, 6), value="--mm-enable-dp-encoder", source="server_args.py, 0.5.6-0.5.23"),
 )
 
+_QUANT = "sglang/srt/layers/quantization/*.py:get_supported_act_dtypes, 0.4.9-0.5.23"
+QUANTISED: tuple[Since[tuple[tuple[str, ...], tuple[str, ...]]], ...] = (
+    Since(value=(("bitsandbytes", "torchao"), (*HALVES, "float32")), source=_QUANT),
+    Since(
+        value=(
+            (
+                *("fp8", "w8a8_fp8", "fbgemm_fp8", "awq", "gptq", "modelopt", "quark", "mxfp4"),
+                "compressed-tensors",
+            ),
+            HALVES,
+        ),
+        source=_QUANT,
+    ),
+)
+"""sglang/srt/model_loader/loader.py:_get_quantization_config refuses other types."""
+
 
 def limits(version: str) -> EngineLimits:
     """Memory and layout rules of an SGLang release."""
@@ -201,6 +218,8 @@ def limits(version: str) -> EngineLimits:
         whole_encoder=at(WHOLE_ENCODER, release),
         context=all_at(CONTEXT, release),
         free_fraction=at(FREE_FRACTION, release),
+        quantised_dtypes=all_at(QUANTISED, release),
         sparse_kv_dtype="fp8_ds_mla",
         text_only=at(TEXT_ONLY, release),
+        whole_prompts="encoders",  # engines/sglang.py:_prefill_args
     )

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from krm_fn.engines.since import Since, all_at, at, number
 from krm_fn.engines.vllm_calibration import ACTIVATION, CONTEXT, GRAPHS, NON_TORCH
+from krm_fn.engines.vllm_dtypes import NO_FLOAT16, QUANTISED
 from krm_fn.planner.limits import (
     MARLIN,
     Batch,
@@ -375,5 +376,7 @@ def limits(version: str) -> EngineLimits:
         unrehearsed=all_at(UNREHEARSED, release),
         context=all_at(CONTEXT, release),
         non_torch=all_at(NON_TORCH, release),
+        no_float16=at(NO_FLOAT16, release),
+        quantised_dtypes=all_at(QUANTISED, release),
         sparse_kv_dtype="fp8_ds_mla" if release >= (0, 11, 1) else None,
     )

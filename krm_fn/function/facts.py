@@ -16,6 +16,7 @@ from krm_fn.function import engine_faults, length_faults
 from krm_fn.function.argument_faults import argument_faults
 from krm_fn.function.card_facts import Card, card_of
 from krm_fn.function.draft_facts import draft_of
+from krm_fn.function.dtype_faults import dtype_faults
 from krm_fn.function.extra_faults import extra_faults
 from krm_fn.function.found import Found
 from krm_fn.function.intake import Intake, Key, Request
@@ -129,6 +130,7 @@ def _faults(service: LLMService, names: _Names) -> Iterator[Result]:
         yield from extra_faults(service, variants, card, names.draft.value)
     if pool and gpu and card and variants:
         yield from engine_faults.version_faults(variants, gpu, card, pool)
+        yield from dtype_faults(service, variants, card, gpu)
 
 
 def source_faults(service: LLMService) -> Iterator[Result]:

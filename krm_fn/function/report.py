@@ -184,8 +184,18 @@ def refusals(facts: Facts, plans: Sequence[Plan]) -> tuple[Result, ...]:
     if found and lines:
         found.append(info(f"what works instead: {'; '.join(lines)}", "spec"))
     if found and not lines:
-        found.append(info("no single change of this service works; try another GPU", "spec"))
+        found.append(info(_no_way(found), "spec"))
     return about(facts.request, found)
+
+
+def _no_way(faults: Sequence[Result]) -> str:
+    """Other GPUs and more of them are among what was tried."""
+    fields = dict.fromkeys(fault.field_path for fault in faults if fault.field_path)
+    named = ", ".join(f"`{field}`" for field in fields)
+    return (
+        "no change of one field or of two that was tried works, nor do other GPUs or more of them; "
+        f"change what the faults above name together ({named}), or ask for less"
+    )
 
 
 def warnings(facts: Facts, plans: Sequence[Plan]) -> tuple[Result, ...]:

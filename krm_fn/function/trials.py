@@ -17,7 +17,7 @@ from krm_fn.planner.capacity import plans
 from krm_fn.planner.change import Changed, Trial
 from krm_fn.planner.plan import Plan
 
-POOL = "gpuPool."
+POOL, VARIANTS = "gpuPool.", "variants."
 
 
 def tried(of: Facts, given: Intake, change: Changed) -> Trial | None:
@@ -25,11 +25,20 @@ def tried(of: Facts, given: Intake, change: Changed) -> Trial | None:
 
     More replicas may need another cache than the stated one, for instance.
     """
+    change = {**change, **_kept_variants(of, change)}
     found, results = _planned(of, given, change)
     if has_errors(results):
         change = {**change, **dict(_proposals(results))}
         found, results = _planned(of, given, change)
     return Trial(change, found) if found and not has_errors(results) else None
+
+
+def _kept_variants(of: Facts, change: Changed) -> dict[str, Any]:
+    """The variants that nobody stated, where naming one alone would drop the others."""
+    if of.service.spec.variants or not any(path.startswith(VARIANTS) for path in change):
+        return {}
+    names = (f"{VARIANTS}{variant.name}" for variant in of.variants)
+    return {name: {} for name in names if not any(path.startswith(name) for path in change)}
 
 
 def _proposals(results: tuple[Result, ...]) -> Iterator[tuple[str, Any]]:

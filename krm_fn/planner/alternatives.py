@@ -43,7 +43,7 @@ def _contains(pair: Iterable[Change], one: Alternative) -> bool:
 
 def _pairs(groups: Groups) -> Iterator[tuple[Change, ...]]:
     """Two settings; a setting and more GPUs; another GPU and more of it."""
-    soft = (*groups["cache"], *groups["context"], *groups["quantization"])
+    soft = (*groups["settings"], *groups["cache"], *groups["context"], *groups["quantization"])
     yield from combinations(soft, 2)
     yield from product(soft, (*groups["layout"], *groups["pool"], *groups["gpu"]))
     yield from product(groups["gpu"], groups["pool"])
@@ -72,7 +72,8 @@ def _tried(attempt: Try, changes: Sequence[Change]) -> Alternative | None:
     trial = attempt(paths)
     if trial is None:
         return None
-    more = [f"with `{path}: {value}`" for path, value in trial.paths.items() if path not in paths]
+    added = ((path, value) for path, value in trial.paths.items() if path not in paths)
+    more = [f"with `{path}: {value}`" for path, value in added if value != {}]
     return Alternative(
         change=dict(trial.paths),
         gpus=max(plan.gpus_per_replica * plan.replicas for plan in trial.plans),

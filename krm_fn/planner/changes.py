@@ -17,6 +17,7 @@ from krm_fn.planner.load import UTILISATION, objective_values
 from krm_fn.planner.plan import Parallelism, PoolShape, Question
 from krm_fn.planner.refusals import FIELDS
 from krm_fn.planner.serving import CONTEXT_STEP, fitted
+from krm_fn.planner.setting_changes import setting_changes
 from krm_fn.units import gib
 
 FP8_KV_SINCE = (8, 9)
@@ -25,6 +26,7 @@ FP8_WEIGHTS_SINCE = (8, 0)
 
 
 CARRIED = "the load that the share carries"
+UNUSUAL = ("attention_data", "expert", "pipeline", "data")
 Groups = dict[str, tuple[Change, ...]]
 
 
@@ -37,6 +39,7 @@ def groups_of(questions: Sequence[Question], gpus: tuple[Gpu, ...]) -> Groups:
         "cache": tuple(_cache_changes(question)),
         "extras": tuple(extra_changes(question)),
         "rehearsal": tuple(rehearsal_changes(question)),
+        "settings": tuple(setting_changes(questions)),
         "context": tuple(_context_changes(questions)),
         "quantization": tuple(_quantization_changes(question)),
         "pool": tuple(_pool_changes(question)),
@@ -47,17 +50,21 @@ def groups_of(questions: Sequence[Question], gpus: tuple[Gpu, ...]) -> Groups:
 
 
 def _layout_changes(question: Question) -> Iterator[Change]:
-    """Another tensor size than the stated one; nothing of the less usual sizes."""
-    for name in ("attention_data", "expert", "pipeline", "data"):
-        if (getattr(question.stated, name) or 1) > 1:
-            yield Change({f"serving.{FIELDS[name]}": 1}, "the usual layout")
-    if not question.stated.tensor:
-        return
-    free = replace(question, stated=replace(question.stated, tensor=None, pipeline=None))
-    for size in sorted({layout.tensor for layout in layouts.legal(free)}):
-        if size != question.stated.tensor:
-            because = f"tensor size {size} is legal for this model"
-            yield Change({"serving.tensorParallelSize": size}, because)
+    """Another tensor size than the stated one; nothing of the less usual sizes; no size stated."""
+    unusual = [f"serving.{FIELDS[x]}" for x in UNUSUAL if (getattr(question.stated, x) or 1) > 1]
+    for field in unusual:
+        yield Change({field: 1}, "the usual layout")
+    if len(unusual) > 1:
+        yield Change(dict.fromkeys(unusual, 1), "the usual layout")
+    sizes = [name for name in FIELDS if getattr(question.stated, name)]
+    if question.stated.tensor:
+        free = replace(question, stated=replace(question.stated, tensor=None, pipeline=None))
+        for size in sorted({layout.tensor for layout in layouts.legal(free)}):
+            if size != question.stated.tensor:
+                because = f"tensor size {size} is legal for this model"
+                yield Change({"serving.tensorParallelSize": size}, because)
+    if len(sizes) > 1:
+        yield Change({f"serving.{FIELDS[name]}": None for name in sizes}, "the planner's layout")
 
 
 def _replica_changes(questions: Sequence[Question]) -> Iterator[Change]:

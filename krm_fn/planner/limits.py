@@ -268,6 +268,8 @@ class EngineLimits:
     the architecture's name, how many times its rotary table is longer than the context).
     `whole_prompts` = of which models prompts are read in one step, so that a step must hold the
     context. `seqs_at_most_batched`: a batch of more requests than a step has tokens is refused.
+    `no_float16` = model types that it refuses in float16. `quantised_dtypes` = (methods, types that
+    their kernels take).
     """
 
     name: str
@@ -298,6 +300,8 @@ class EngineLimits:
     whole_encoder: str = ""
     whole_prompts: WholePrompts = "none"
     seqs_at_most_batched: bool = False
+    no_float16: tuple[str, ...] = ()
+    quantised_dtypes: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
 
 
 def reads_whole(engine: EngineLimits, shape: ModelShape) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from krm_fn.errors import Result, warning
 from krm_fn.planner import memory
+from krm_fn.planner.limits import reads_whole
 from krm_fn.planner.plan import Parallelism, Plan, Question, Serving
 from krm_fn.units import gib
 
@@ -61,10 +62,9 @@ def _shorter(
 def _smaller(question: Question, serving: Serving) -> Iterator[Serving]:
     """The settings, then with half the prefill tokens and half the batch again and again."""
     yield serving
-    stated = question.stated
-    while not stated.max_num_batched_tokens and (
-        serving.max_num_batched_tokens > LEAST_BATCHED_TOKENS
-    ):
+    stated, whole = question.stated, reads_whole(question.engine, question.shape)
+    least = max(LEAST_BATCHED_TOKENS, 2 * serving.max_model_len if whole else 0)
+    while not stated.max_num_batched_tokens and serving.max_num_batched_tokens > least:
         serving = replace(serving, max_num_batched_tokens=serving.max_num_batched_tokens // 2)
         yield serving
     while not stated.max_num_seqs and serving.max_num_seqs > LEAST_BATCH:

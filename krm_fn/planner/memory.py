@@ -12,10 +12,11 @@ from krm_fn.planner.memory_fraction import automatic_fraction
 from krm_fn.planner.memory_pool import Held, Pool, held
 from krm_fn.planner.plan import MemoryBudget, Parallelism, Question, Serving
 from krm_fn.planner.rehearsal import most_rehearsed, rehearsal
-from krm_fn.planner.terms import matching, overhead
+from krm_fn.planner.terms import Terms, matching, overhead
 
 __all__ = [
     "automatic_fraction",
+    "fullest",
     "kv_concurrency",
     "max_concurrency",
     "max_model_len",
@@ -60,6 +61,11 @@ def memory_fraction_limit(question: Question, parallelism: Parallelism) -> float
     """
     total = question.pool.gpu_memory_bytes
     return (total - overhead(question.engine.context, question, parallelism).bytes) / total
+
+
+def fullest(question: Question, parallelism: Parallelism, serving: Serving) -> Terms:
+    """The terms of the stage whose GPU has least left beside a full budget."""
+    return min(held(question, parallelism, serving).terms, key=lambda terms: terms.headroom)
 
 
 def rehearsal_pool(question: Question, parallelism: Parallelism, serving: Serving) -> Pool | None:

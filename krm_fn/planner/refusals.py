@@ -86,9 +86,8 @@ def _no_memory(question: Question, found: Candidate) -> Result:
         f"weights {gib(budget.weights_bytes)}, activations {gib(budget.activation_bytes)}, "
         f"other {gib(budget.non_torch_bytes)}, CUDA graphs {gib(budget.cuda_graph_bytes)}"
     )
-    rehearsed = _no_rehearsal(question, found)
-    if rehearsed:
-        return rehearsed
+    if outside := _no_headroom(question, found) or _no_rehearsal(question, found):
+        return outside
     need = budget.kv_cache_bytes_per_token * serving.max_model_len
     left = gib(budget.kv_cache_bytes) if budget.kv_cache_bytes > 0 else "nothing"
     return error(
@@ -97,6 +96,24 @@ def _no_memory(question: Question, found: Candidate) -> Result:
         f"({parts}) {left} remains for the KV cache; one request of {serving.max_model_len} tokens "
         f"needs {gib(need)}",
         "spec.gpuPool",
+    )
+
+
+def _no_headroom(question: Question, found: Candidate) -> Result | None:
+    """The budget holds the cache, but the GPU does not hold what comes beside a full budget."""
+    budget, serving = found.fitted.memory, found.fitted.serving
+    terms = memory.fullest(question, found.layout, serving)
+    if terms.headroom >= 0 or budget.kv_cache_bytes <= 0 or budget.max_concurrency < 1:
+        return None
+    parts = ", ".join(f"{name} {gib(size)}" for name, size in terms.outside if size)
+    return error(
+        f"{question.model_id} does not start on {question.pool.gpu.name} with {found.layout} under "
+        f"{question.engine.name} {question.engine.version}: a memory fraction of "
+        f"{serving.memory_fraction:g} takes {gib(terms.budget)} of {gib(terms.total)}, and beside "
+        f"it come {parts}, for which {gib(-terms.headroom)} is missing; a smaller "
+        "`memoryFraction` leaves more",
+        f"spec.variants.{question.variant}.memoryFraction",
+        current=serving.memory_fraction,
     )
 
 

@@ -3,9 +3,11 @@
 Stated values are taken as they are; the rest follows from the KV cache of the layout.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from krm_fn.planner import memory
+from krm_fn.planner.dtypes import automatic_dtype
 from krm_fn.planner.extras import Draft
 from krm_fn.planner.limits import reads_whole
 from krm_fn.planner.margin import with_margin
@@ -22,9 +24,6 @@ for each (vllm-0042, vllm-0043); 1024 is the most that either engine chooses by 
 LONGEST_WHOLE_PROMPT = 8192
 """The context of today's encoders; activations grow with it where prompts are read whole."""
 LARGE_GPU_BYTES = 70 * GIB
-FLOAT16_BELOW = (8, 0)
-"""GPUs below compute capability 8.0 have no bfloat16."""
-
 
 UNCOUNTED = (
     "what drafts gain is not counted, because it depends on the text: latencies are those without "
@@ -69,7 +68,7 @@ def _first(question: Question, layout: Parallelism) -> Serving:
         max_num_batched_tokens=stated.max_num_batched_tokens or _batched_tokens(question),
         kv_cache_dtype=stated.kv_cache_dtype or "auto",
         memory_fraction=stated.memory_fraction or 0.0,
-        dtype=stated.dtype or _dtype(question),
+        dtype=stated.dtype or automatic_dtype(question.engine, question.shape, question.pool.gpu),
         quantization=stated.quantization,
         enforce_eager=stated.enforce_eager,
     )
@@ -85,12 +84,6 @@ def _fraction(question: Question, layout: Parallelism, serving: Serving) -> floa
     fraction = question.engine.memory_fraction or automatic_fraction(question, layout, serving)
     sharers = question.pool.sharers
     return fraction if sharers == 1 else int(fraction / sharers * 1000) / 1000
-
-
-def _dtype(question: Question) -> str:
-    gpu = question.pool.gpu
-    old = gpu.vendor == "nvidia" and gpu.capability < FLOAT16_BELOW
-    return "float16" if old and question.shape.dtype == "bfloat16" else "auto"
 
 
 def _batched_tokens(question: Question) -> int:
@@ -179,7 +172,16 @@ def _reasons(question: Question, serving: Serving, budget: MemoryBudget) -> tupl
         for (field, given, value), rule in zip(decided, rules, strict=True)
     )
     draft = question.extras.draft
-    return (*found, _drafted(draft)) if draft else found
+    return (*found, *_typed(question, serving), *([_drafted(draft)] if draft else []))
+
+
+def _typed(question: Question, serving: Serving) -> Iterator[Reason]:
+    """Why it computes in another type than the model's."""
+    if not question.stated.dtype and serving.dtype != "auto":
+        engine, shape, gpu = question.engine, question.shape, question.pool.gpu
+        refused = f" and {engine.name} refuses float16 for {shape.model_type}"
+        because = f"{gpu.name} has no bfloat16{refused if serving.dtype == 'float32' else ''}"
+        yield Reason(field="serving.dtype", value=serving.dtype, because=because)
 
 
 def _because_of_length(question: Question, serving: Serving, budget: MemoryBudget) -> str:

@@ -57,9 +57,17 @@ class Terms:
         """What is physically left when the budget is full: total - context - budget, less graphs
         and activations that the budget does not hold. Negative = out of memory at the start.
         """
-        outside = self.graphs - self.charged_graphs + self.resident
-        outside += 0 if self.activation_charged else self.activation
-        return self.total - self.context - self.budget - outside
+        return self.total - self.budget - sum(size for _, size in self.outside)
+
+    @property
+    def outside(self) -> tuple[tuple[str, int], ...]:
+        """What the budget does not hold, by name."""
+        return (
+            ("CUDA context", self.context),
+            ("CUDA graphs", self.graphs - self.charged_graphs),
+            ("expert kernels", self.resident),
+            ("activations", 0 if self.activation_charged else self.activation),
+        )
 
     def rehearsal_room(self, block_bytes: int) -> int:
         """What the GPU has left while graphs are rehearsed, whatever the budget."""

@@ -2,8 +2,10 @@
 
 import contextlib
 import copy
+import time
 from typing import Any
 
+import asking
 import pytest
 from configs import RUBBISH, paths
 from hypothesis import given, settings
@@ -61,6 +63,49 @@ def test_a_key_is_named_where_it_stands():
     assert list(faults(config)) == ["text_config.n_embd"]
 
 
+JAMBA = {
+    "architectures": ["JambaForCausalLM"],
+    "attn_layer_period": 8,
+    "attn_layer_offset": 4,
+    "mamba_d_state": 16,
+    "mamba_d_conv": 4,
+    "mamba_expand": 2,
+}
+CASES = [
+    ({"num_attention_heads": 33}, "num_attention_heads", "must divide hidden_size 4096"),
+    ({"num_key_value_heads": 64}, "num_key_value_heads", "must be at most the number of query"),
+    ({"layer_types": ["full_attention"]}, "layer_types", "must name each of the 32 layers; got 1"),
+    ({"layer_types": ["new"] * 32}, "layer_types", "must be of full_attention, sliding_"),
+    ({"num_hidden_layers": 10**9}, "num_hidden_layers", "must be a whole number of at most 1024"),
+    ({"torch_dtype": "float99"}, "torch_dtype", "must be one of bfloat16"),
+    ({**JAMBA, "attn_layer_period": 0}, "attn_layer_period", "must be a whole number of at least"),
+    ({"quantization_config": "gptq"}, "quantization_config", 'must be a map; got "gptq"'),
+    (
+        {"quantization_config": {"quant_method": "compressed-tensors", "config_groups": 3}},
+        "quantization_config.config_groups",
+        "must be a map; got 3",
+    ),
+    ({"vision_config": 5}, "vision_config", "must be a map; got 5"),
+    ({"architectures": "LlamaForCausalLM"}, "architectures", "must be a list"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "text"), CASES, ids=[str(case[0])[:50] for case in CASES]
+)
+def test_what_no_model_has_is_named_at_its_key(change, key, text):
+    found = faults(LLAMA | change)
+
+    assert list(found) == [key]
+    assert found[key].startswith(text)
+
+
+def test_heads_need_not_divide_a_width_that_has_a_head_size():
+    assert model_shape(
+        LLAMA | {"num_attention_heads": 33, "head_dim": 128, "num_key_value_heads": 3}
+    )
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> dict[str, Any]:
     """A catalogued config.json in which up to three values are something else."""
@@ -81,3 +126,13 @@ def test_whatever_a_file_holds_is_read_or_refused(config):
     """No other exception."""
     with contextlib.suppress(ModelConfigError):
         model_shape(config)
+
+
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(damaged())
+def test_whatever_a_file_holds_is_planned_or_refused_soon(config):
+    """By the whole function; seconds of this process, of which the alternatives take the most."""
+    start = time.process_time()
+    asking.answer(asking.config("org/own", pool={"gpusPerNode": 8}, model_spec={"config": config}))
+
+    assert time.process_time() - start < 5

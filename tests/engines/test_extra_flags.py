@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import asking
 import pytest
 
 from krm_fn.catalog import models
@@ -219,3 +220,43 @@ def test_drafts_are_pinned():
     assert json.loads(vllm_extras.draft_args(layers)[0].partition("=")[2])["revision"] == "a" * 40
     assert not any("revision" in arg for arg in sglang_extras.draft_args(layers))
     assert f"--speculative-draft-model-revision={'b' * 40}" in sglang_extras.draft_args(small)
+
+
+PREFILL = ("--chunked-prefill-size", "--max-prefill-tokens", "--attention-backend")
+
+
+@pytest.mark.parametrize("version", ["0.4.9.post6", "0.5.23"])
+@pytest.mark.parametrize(
+    "model", ["BAAI/bge-m3", "BAAI/bge-reranker-v2-m3", "google/embeddinggemma-300m"]
+)
+def test_sglang_reads_the_prompts_of_an_encoder_whole(model: str, version: str) -> None:
+    """As docs.sglang.io/supported_models/rerank_models.html starts it."""
+    variants = {"sglang": {"version": version}}
+    found = asking.container(asking.objects("sglang", model, "NVIDIA-L4", variants=variants))
+    args = dict(text.partition("=")[::2] for text in found["args"])
+
+    assert [args[flag] for flag in PREFILL] == ["-1", args["--context-length"], "triton"]
+    assert {"--disable-radix-cache", "--is-embedding"} <= set(args)
+
+
+def test_what_the_user_says_of_an_encoder_stands_once() -> None:
+    found = asking.container(
+        asking.objects(
+            "sglang",
+            "BAAI/bge-m3",
+            "NVIDIA-L4",
+            variants={"sglang": {"extraArgs": ["--attention-backend=torch_native"]}},
+            serving={"prefixCaching": False},
+        )
+    )
+    flags = [text.partition("=")[0] for text in found["args"]]
+
+    assert flags.count("--attention-backend") == flags.count("--disable-radix-cache") == 1
+
+
+def test_sglang_reads_the_prompts_of_a_decoder_in_chunks() -> None:
+    found = asking.container(
+        asking.objects("sglang", "Qwen/Qwen3-Embedding-8B", "NVIDIA-L4", variants={"sglang": {}})
+    )
+
+    assert "--disable-radix-cache" not in found["args"]

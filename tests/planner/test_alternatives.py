@@ -128,3 +128,62 @@ def test_a_pool_that_services_share_is_changed_in_its_own_document():
     _, said = answer(service, pool)
 
     assert any("1. GPUPool/small spec." in result.message for result in said)
+
+
+GPT_OSS, ONE = "openai/gpt-oss-20b", {"gpusPerNode": 1}
+
+
+def test_what_comes_beside_the_budget_is_named_and_a_smaller_fraction_offered():
+    """The cache would fit; expert kernels of vLLM take memory after it was sized."""
+    found = plan(GPT_OSS, L4, pool=ONE)
+    (said,) = found.results
+    first = changes(found)[0]
+
+    assert said.field_path == "spec.variants.vllm.memoryFraction"
+    assert "expert kernels 2.5 GiB, for which 1.1 GiB is missing" in said.message
+    assert list(first) == ["variants.vllm.memoryFraction"]
+    assert plan(GPT_OSS, L4, pool=ONE, variants={"vllm": {"memoryFraction": 0.84}}).feasible
+
+
+def test_a_fraction_of_one_variant_keeps_the_others():
+    """Where no variant was stated, naming one alone would drop them."""
+    first = changes(plans(GPT_OSS, L4, pool=ONE)[0])[0]
+
+    assert first["variants.sglang"] == first["variants.mock"] == {}
+
+
+def test_a_fraction_is_changed_where_it_stands():
+    found = plan(GPT_OSS, L4, pool=ONE, serving={"memoryFraction": 0.98})
+
+    assert changes(found)[0] == {"serving.memoryFraction": 0.84}
+
+
+@pytest.mark.parametrize("field", ["maxNumSeqs", "maxNumBatchedTokens"])
+def test_a_limit_that_takes_all_memory_is_lowered(field):
+    offered = changes(plan(QWEN, H100, pool=ONE, serving={field: 10**6}))
+
+    assert [c for c in offered if list(c) == [f"serving.{field}"]]
+
+
+def test_sizes_that_only_together_are_wrong_are_given_up_together():
+    """Neither another tensor size nor no experts alone works on two GPUs of a dense model."""
+    sizes = {"tensorParallelSize": 3, "expertParallelSize": 4}
+    offered = changes(plan(QWEN, H100, pool={"gpusPerNode": 2}, serving=sizes))
+
+    assert dict.fromkeys((f"serving.{size}" for size in sizes), None) in offered
+
+
+def test_where_nothing_works_the_fields_are_named():
+    """Other GPUs were tried, so they are not what is advised."""
+    document = config(
+        LLAMA,
+        L4,
+        pool={"gpusPerNode": 1},
+        serving={"maxModelLen": 131072, "maxNumSeqs": 8},
+        variants={"vllm": {"memoryFraction": 0.05}},
+    )
+    _, said = answer(document)
+    (told,) = (result.message for result in said if result.severity == "info")
+
+    assert told.startswith("no change of one field or of two")
+    assert "another GPU" not in told

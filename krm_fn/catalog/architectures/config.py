@@ -182,6 +182,11 @@ class Config:
         """A fault of the key that stands for a meaning."""
         self.wrong[self._place(meaning)] = text
 
+    def understood(self, *meanings: str) -> bool:
+        """Whether none of them has a fault, so that they can be held against each other."""
+        places = tuple(self._place(meaning) for meaning in meanings)
+        return not any(key.startswith(places) for key in self.wrong)
+
     def _place(self, meaning: str) -> str:
         names = NAMES.get(meaning, (meaning,))
         name = next((name for name in names if self.text.get(name) is not None), meaning)

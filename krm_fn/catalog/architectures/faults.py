@@ -19,7 +19,11 @@ MAPS = (
     "linear_attn_config",
     "attention_other_setting",
     "sparse_attention_config",
+    "config_groups",
+    "quantized_layers",
 )
+NESTED = (*TEXT_PARTS, "quantization_config", "compression_config")
+"""Maps whose keys are held against the same lists."""
 LISTS = (
     "architectures",
     "layer_types",
@@ -51,6 +55,8 @@ POSITIVE = (
     "vocab_size",
     "max_position_embeddings",
     "intermediate_size",
+    "attn_layer_period",
+    "moe_layer_freq",
 )
 """Sizes that are never 0, also where an architecture has a default for them."""
 DTYPES = ("bfloat16", "float16", "float32", "half", "float", "auto")
@@ -74,7 +80,7 @@ def sound(raw: Json, above: str = "") -> tuple[dict[str, Any], tuple[Fault, ...]
     faults: list[Fault] = [(f"{above}{key}", text) for key, text in found.items() if text]
     kept = {key: value for key, value in raw.items() if not found[key]}
     faults += _vision(kept.get("vision_config") or {}, f"{above}vision_config")
-    for part in (part for part in TEXT_PARTS if kept.get(part)):
+    for part in (part for part in NESTED if kept.get(part)):
         kept[part], more = sound(kept[part], f"{above}{part}.")
         faults += more
     return kept, tuple(faults)

@@ -76,7 +76,7 @@ def _shared_size(config: Config, index: int, width: int) -> int:
 def _routed(config: Config, index: int) -> tuple[int, int]:
     """Experts of a layer, and how many of them a token goes to."""
     count, chosen = (config.indexed(key, index) for key in ("num_experts", "experts_per_token"))
-    if chosen > count:
+    if chosen > count and config.understood("num_experts"):
         text = f"must be at most the number of experts, {count}; got {chosen}"
         config.refuse("experts_per_token", text)
     return count, chosen

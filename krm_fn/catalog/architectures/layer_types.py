@@ -1,9 +1,11 @@
 """The kind of each layer, in order, from the ways in which a config.json says so."""
 
 from collections.abc import Callable
+from typing import Any
 
 from krm_fn.catalog.architectures.config import Config
 from krm_fn.catalog.architectures.family import TypesOf
+from krm_fn.catalog.architectures.faults import shown
 
 FULL, SLIDING, CHUNKED, CROSS = (
     "full_attention",
@@ -25,6 +27,7 @@ _ALIASES: dict[str | int, str] = {
     1: FULL,
     0: LINEAR,
 }
+KINDS = (FULL, SLIDING, CHUNKED, CROSS, LINEAR, MAMBA, CONV, DENSE, MOE)
 _LETTERS = {"M": MAMBA, "*": FULL, "-": DENSE, "E": MOE}
 
 
@@ -34,11 +37,23 @@ def listed(otherwise: TypesOf) -> TypesOf:
     def types(config: Config) -> list[str]:
         given = config.get("layer_types")
         count = config.number("num_hidden_layers", len(given) if given else None)
-        if isinstance(given, list) and len(given) >= count:
-            return [_ALIASES.get(kind, str(kind)) for kind in given[:count]]
-        return otherwise(config)
+        if not isinstance(given, list):
+            return otherwise(config)
+        if len(given) < count:
+            text = f"must name each of the {count} layers; got {len(given)}"
+            config.refuse("layer_types", text)
+        return [_kind(config, kind) for kind in given[:count]]
 
     return types
+
+
+def _kind(config: Config, given: Any) -> str:
+    """The type that a file names; a fault where it is none of those that are planned."""
+    kind = _ALIASES.get(given, given) if isinstance(given, str | int) else given
+    if kind in KINDS:
+        return str(kind)
+    config.refuse("layer_types", f"must be of {', '.join(KINDS)}; got {shown(given)}")
+    return FULL
 
 
 def _all(config: Config, kind: str) -> list[str]:

@@ -13,15 +13,23 @@ Trait = bool | str
 
 def head_dim(config: Config) -> int:
     """Stated, else hidden size over heads."""
-    heads = config.number("num_attention_heads")
-    return config.number("head_dim", config.number("hidden_size") // max(heads, 1))
+    heads, hidden = config.number("num_attention_heads"), config.number("hidden_size")
+    known = config.understood("num_attention_heads", "hidden_size")
+    if config.get("head_dim") is None and known and hidden % max(heads, 1):
+        text = f"must divide hidden_size {hidden} where head_dim is not stated; got {heads}"
+        config.refuse("num_attention_heads", text)
+    return config.number("head_dim", hidden // max(heads, 1))
 
 
 def _kv_heads(config: Config, index: int) -> int:
     """`num_key_value_heads`, one for multi-query models, else as many as query heads."""
     old_falcon = config.flag("multi_query") and not config.flag("new_decoder_architecture")
-    default = 1 if old_falcon else config.number("num_attention_heads")
-    return default if old_falcon else config.indexed("num_key_value_heads", index, default)
+    heads = config.indexed("num_attention_heads", index)
+    count = 1 if old_falcon else config.indexed("num_key_value_heads", index, heads)
+    if count > heads and config.understood("num_attention_heads"):
+        text = f"must be at most the number of query heads, {heads}; got {count}"
+        config.refuse("num_key_value_heads", text)
+    return count
 
 
 def _windows(config: Config, kind: str) -> dict[str, int | None]:
