@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from krm_fn import krm
@@ -89,16 +90,20 @@ def stream(objects: Iterable[Manifest]) -> str:
 
 
 def eventually(
-    question: Callable[[], Any], seconds: float, *, every: float = 1.0, saying: str = ""
+    question: Callable[[], Any],
+    seconds: float,
+    *,
+    every: float = 1.0,
+    saying: str | Callable[[], str] = "",
 ) -> Any:
     """The first answer that is true; a failure with the last one after *seconds*."""
     end = time.monotonic() + seconds
-    while True:
-        answer = question()
-        if answer:
-            return answer
-        assert time.monotonic() < end, f"not within {seconds} s: {saying or answer!r}"
+    while not (answer := question()):
+        if time.monotonic() > end:
+            told = saying() if callable(saying) else saying
+            pytest.fail(f"not within {seconds} s: {told or repr(answer)}")
         time.sleep(every)
+    return answer
 
 
 def config(name: str = "quickstart", file: str = "config.yaml") -> Manifest:

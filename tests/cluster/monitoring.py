@@ -185,18 +185,37 @@ def is_foreign(cluster: Kube) -> bool:
 
 @contextmanager
 def monitoring(cluster: Kube) -> Iterator[Kube]:
-    """Both, ready; gone afterwards, with the API."""
+    """Both, ready; gone afterwards, with the API.
+
+    The adapter comes second: started together, it sometimes got 404 for as long as it ran, as
+    from whoever answers to that name where the cluster's DNS does not know it yet.
+    """
     system = Kube(cluster.kubectl, "kube-system")
     with namespace(cluster.kubectl, NAMESPACE) as kube:
         try:
             system("apply", "-f", "-", stdin=stream(cluster_objects()))
-            kube("apply", "-f", "-", stdin=stream(prometheus() + adapter()))
-            kube.rolled_out("prometheus", 120)
-            kube.rolled_out("adapter", 120)
+            for name, objects in (("prometheus", prometheus()), ("adapter", adapter())):
+                kube("apply", "-f", "-", stdin=stream(objects))
+                kube.rolled_out(name, 120)
             eventually(lambda: is_served(cluster), 60, saying="custom metrics API")
             yield kube
         finally:
             system("delete", "-f", "-", "--ignore-not-found", stdin=stream(cluster_objects()))
+
+
+def scrapes(cluster: Kube) -> str:
+    """What Prometheus says of its targets and the adapter of its work, for a failure."""
+    kube = Kube(cluster.kubectl, NAMESPACE)
+    proxied = f"/api/v1/namespaces/{NAMESPACE}/services/prometheus:9090/proxy/api/v1"
+    asked = (
+        ("get", "--raw", f"{proxied}/targets?state=active"),
+        ("get", "--raw", f"{proxied}/query?query=vllm:num_requests_running"),
+        ("logs", "deployment/adapter", "--tail=20"),
+        ("logs", "deployment/prometheus", "-c", "prometheus", "--tail=10"),
+        ("logs", "deployment/prometheus", "-c", "discovery", "--tail=10"),
+    )
+    found = (kube.attempt(*words) for words in asked)
+    return "\n".join(f"{done.stdout}{done.stderr}" for done in found)
 
 
 def is_served(cluster: Kube) -> bool:

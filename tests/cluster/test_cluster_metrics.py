@@ -7,7 +7,7 @@ from math import ceil
 import pytest
 from clients import answer, ask, asking, start
 from kube import Kube, Manifest, changed, config, eventually, flat, namespace
-from monitoring import NAMESPACE, is_foreign, monitoring
+from monitoring import NAMESPACE, is_foreign, monitoring, scrapes
 
 NAME, MODEL = "qwen3-8b", "Qwen/Qwen3-8B"
 URL = f"http://{NAME}:8000"
@@ -76,7 +76,10 @@ def hurried(kube: Kube) -> None:
 def test_every_gauge_of_the_plan_is_served(served):
     """Through the NetworkPolicy, which lets the scrapers' namespace in."""
     names = targets(served)
-    found = {name: eventually(lambda n=name: gauge(served, n), 60, saying=name) for name in names}
+    found = {
+        name: eventually(lambda n=name: gauge(served, n), 60, saying=lambda: scrapes(served))
+        for name in names
+    }
 
     assert names == {"vllm_num_requests_waiting": names["vllm_num_requests_waiting"]} | {
         "vllm_num_requests_running": SLOTS
