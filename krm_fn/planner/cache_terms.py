@@ -151,19 +151,21 @@ def token_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm,
     states = f" after {slots}{count(cell.state_bytes)} B{each}" if cell.state_bytes else ""
     if cap is not None:
         states += f" - {count(cap)} tokens x {count(cell.window_bytes)} B of windows"
+    cached = bool(cell.full_bytes or cell.window_bytes)
+    pages = f"{count(pool.terms.available)} B{states} / {width}, in whole pages of {layout.page}"
+    least = f"{count(pool.tokens)} / {count(tokens)} tokens, no more than windows and state slots"
+    slot = f"{count(pool.kv_bytes)} B / {rules.states_per_request} x {count(cell.state_bytes)} B"
     return (
         MemoryTerm(
             field="kv_cache_tokens",
             amount=pool.tokens,
             unit="tokens",
-            formula=f"{count(pool.terms.available)} B{states} / {width}, in whole pages of "
-            f"{layout.page}",
+            formula=pages if cached else "the context: states do not grow with tokens",
         ),
         MemoryTerm(
             field="max_concurrency",
             amount=round(pool.concurrency, 2),
             unit="requests",
-            formula=f"{count(pool.tokens)} / {count(tokens)} tokens, no more than windows and "
-            "state slots allow",
+            formula=f"{least} allow" if cached else f"{slot} of state slots",
         ),
     )

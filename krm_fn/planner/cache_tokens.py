@@ -14,7 +14,9 @@ Layers = tuple[tuple[CacheSpec, ...], ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenPool:
-    """Tokens of the full-attention pool, of the window pool, slots of states; bytes of KV."""
+    """Tokens of the full-attention pool, of the window pool, slots of states; bytes of KV, or of
+    the states where there is nothing else.
+    """
 
     tokens: int
     window_tokens: int
@@ -92,6 +94,8 @@ def token_pool(
 
     tokens = rest / (full + share x window) in whole pages, share = 0.8 (HybridSWAPoolConfigurator);
     without full layers rest / window; with a window pool of its own size (rest - window) / full.
+    Layers without attention leave all to the states, for any number of tokens
+    (DefaultPoolConfigurator.calculate_pool_sizes: _zero_kv_max_tokens).
     """
     cell, cap = cells(layers), window_cap(layers, rules, page, batch)
     slots = state_slots(rest_bytes, cell.state_bytes, rules, batch)
@@ -106,7 +110,9 @@ def token_pool(
         tokens=full or window,
         window_tokens=window,
         state_slots=slots,
-        kv_bytes=full * cell.full_bytes + window * cell.window_bytes,
+        kv_bytes=full * cell.full_bytes + window * cell.window_bytes
+        if width or cap
+        else slots * cell.state_bytes,
         cell_bytes=cell.full_bytes + cell.window_bytes,
     )
 

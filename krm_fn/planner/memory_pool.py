@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from krm_fn.planner.cache_blocks import Blocks, block_tokens, grouped
 from krm_fn.planner.cache_spec import CacheSpec
-from krm_fn.planner.cache_tokens import Batch, concurrency, token_pool
+from krm_fn.planner.cache_tokens import Batch, cells, concurrency, token_pool
 from krm_fn.planner.drafts import with_draft
 from krm_fn.planner.kv_cache import cache_specs
 from krm_fn.planner.plan import Parallelism, Question, Serving
@@ -70,14 +70,15 @@ class Held:
         layers = self.specs[terms.first : terms.last]
         pool = token_pool(terms.available, layers, rules, self.page, self.batch)
         held = concurrency(pool, tokens, layers, rules)
+        each = pool.cell_bytes * tokens or rules.states_per_request * cells(layers).state_bytes
         return Pool(
             terms=terms,
             blocks=pool.tokens // self.page,
-            tokens=pool.tokens,
+            tokens=pool.tokens if pool.cell_bytes else tokens,
             concurrency=held,
             usable=held,
             kv_bytes=pool.kv_bytes if terms.available > 0 else terms.available,
-            spare_bytes=int(tokens * pool.cell_bytes * (held - 1)),
+            spare_bytes=int(each * (held - 1)),
             block_size=self.page,
         )
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import asking
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,3 +217,14 @@ def test_a_longer_request_never_needs_fewer_blocks(available, length):
         blocks = held(question(model), tp(1), serving()).blocks
 
         assert blocks.request_blocks(length) <= blocks.request_blocks(length + available % 999)
+
+
+@pytest.mark.parametrize("gpu", ["NVIDIA-H100-80GB-HBM3", "NVIDIA-L4"])
+def test_sglang_serves_a_model_of_states_alone(gpu):
+    """No attention, so no cell per token: slots of states bound the batch (0.5.20 and newer)."""
+    found = asking.plan("tiiuae/falcon-mamba-7b-instruct", gpu, variants={"sglang": {}})
+    slot = 64 * 311_296
+
+    assert found.feasible
+    assert found.memory.kv_cache_bytes % slot == 0
+    assert found.memory.max_concurrency == found.memory.kv_cache_bytes // slot / 3
