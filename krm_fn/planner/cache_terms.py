@@ -2,8 +2,16 @@
 
 from collections import Counter
 
+from krm_fn.planner.cache_block_terms import block_terms
 from krm_fn.planner.cache_spec import CacheSpec
-from krm_fn.planner.cache_tokens import cells, window_cap
+from krm_fn.planner.cache_tokens import (
+    Cells,
+    Layers,
+    cells,
+    state_slots,
+    window_cap,
+    window_reach,
+)
 from krm_fn.planner.kv_cache import bytes_per_token, cache_dtype
 from krm_fn.planner.memory_pool import Held, Pool
 from krm_fn.planner.memory_term import MemoryTerm, count
@@ -66,9 +74,9 @@ def layer_terms(layout: Held, pool: Pool, dtype: str) -> tuple[MemoryTerm, ...]:
 def _layers(spec: CacheSpec, number: int, dtype: str) -> MemoryTerm:
     if spec.kind == "state":
         size = number * spec.state_bytes
-        text = f"{number} layers x {count(spec.state_bytes)} B of state per request"
-        field = "kv_cache_bytes_per_request.state"
-        return MemoryTerm(field=field, amount=size, formula=f"{text} = {count(size)} B")
+        each = f"({spec.made} = {count(spec.state_bytes)} B)"
+        text = f"{number} layers x {each} of state per request = {count(size)} B"
+        return MemoryTerm(field="kv_cache_bytes_per_request.state", amount=size, formula=text)
     size = number * spec.token_bytes // spec.ratio
     made = f" ({_elements(spec)}, {dtype})" if spec.width else ""
     shared = f" / {spec.ratio} tokens of one entry" if spec.ratio > 1 else ""
@@ -90,82 +98,66 @@ def per_token(layout: Held, pool: Pool) -> MemoryTerm:
     return MemoryTerm(field="kv_cache_bytes_per_token", amount=size, formula=text)
 
 
-def block_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm, ...]:
-    """Blocks of equal pages: how many there are, how many one request takes."""
-    blocks, tokens = layout.blocks, serving.max_model_len
-    if not blocks:
-        return ()
-    first, last = pool.terms.first, pool.terms.last
-    width, need = blocks.block_bytes(first, last), blocks.request_blocks(tokens)
-    pages = " + ".join(
-        f"{count(blocks.group_blocks(group, tokens))} ({len(group.layers)} {group.spec.kind})"
-        for group in blocks.groups
-    )
+def token_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm, ...]:
+    """One pool of tokens."""
     return (
-        MemoryTerm(
-            field="kv_cache_blocks",
-            amount=pool.blocks,
-            unit="blocks",
-            formula=f"{count(max(0, pool.terms.available))} B / {count(width)} B per block of "
-            f"{pool.block_size} tokens, rounded down",
-        ),
         MemoryTerm(
             field="kv_cache_tokens",
             amount=pool.tokens,
             unit="tokens",
-            formula=printed(layout, pool, tokens),
+            formula=_tokens(layout, pool),
         ),
         MemoryTerm(
             field="max_concurrency",
             amount=round(pool.concurrency, 2),
             unit="requests",
-            formula=f"{count(pool.blocks)} blocks / {count(need)} that {count(tokens)} tokens "
-            f"take, by group of layers {pages}",
+            formula=_requests(layout, pool, serving.max_model_len),
         ),
     )
 
 
-def printed(layout: Held, pool: Pool, tokens: int) -> str:
-    """What the version's log calls tokens."""
-    rules = layout.question.engine.cache
-    groups = len(layout.blocks.groups) if layout.blocks else 1
-    return {
-        "blocks": f"{count(pool.blocks)} blocks x {pool.block_size}",
-        "groups": f"{count(pool.blocks)} blocks / {groups} groups, rounded down, x "
-        f"{pool.block_size}",
-        "capacity": f"{pool.concurrency:.6g} requests x {count(tokens)} tokens, as this version "
-        "prints it",
-    }[rules.printed]
-
-
-def token_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm, ...]:
-    """One pool of tokens."""
-    rules, tokens = layout.question.engine.cache, serving.max_model_len
-    layers = layout.specs[pool.terms.first : pool.terms.last]
+def _tokens(layout: Held, pool: Pool) -> str:
+    """What is left beside states and windows, by the bytes of a token."""
+    layers, rules = _stage(layout, pool), layout.question.engine.cache
     cell, cap = cells(layers), window_cap(layers, rules, layout.page, layout.batch)
+    if not (cell.full_bytes or cell.window_bytes):
+        return "the context: states do not grow with tokens"
     width = f"{count(cell.full_bytes)} B"
     if cell.window_bytes and cap is None:
         width = f"({width} + {rules.window_share:g} x {count(cell.window_bytes)} B of windows)"
-    slots = f"{layout.batch.requests + 1} x " if rules.by_requests else ""
-    each = "" if rules.by_requests else " per state slot"
-    states = f" after {slots}{count(cell.state_bytes)} B{each}" if cell.state_bytes else ""
+    taken = _slots(layout, pool, cell)
     if cap is not None:
-        states += f" - {count(cap)} tokens x {count(cell.window_bytes)} B of windows"
-    cached = bool(cell.full_bytes or cell.window_bytes)
-    pages = f"{count(pool.terms.available)} B{states} / {width}, in whole pages of {layout.page}"
-    least = f"{count(pool.tokens)} / {count(tokens)} tokens, no more than windows and state slots"
-    slot = f"{count(pool.kv_bytes)} B / {rules.states_per_request} x {count(cell.state_bytes)} B"
-    return (
-        MemoryTerm(
-            field="kv_cache_tokens",
-            amount=pool.tokens,
-            unit="tokens",
-            formula=pages if cached else "the context: states do not grow with tokens",
-        ),
-        MemoryTerm(
-            field="max_concurrency",
-            amount=round(pool.concurrency, 2),
-            unit="requests",
-            formula=f"{least} allow" if cached else f"{slot} of state slots",
-        ),
-    )
+        taken += f" - {count(cap)} tokens x {count(cell.window_bytes)} B of windows"
+    return f"({count(pool.terms.available)} B{taken}) / {width}, in whole pages of {layout.page}"
+
+
+def _slots(layout: Held, pool: Pool, cell: Cells) -> str:
+    """What states take of a pool of tokens: slots, and one that pads them."""
+    if not cell.state_bytes:
+        return ""
+    rules = layout.question.engine.cache
+    share = f"{rules.state_share:g} / {1 + rules.state_share:g}"
+    why = "the batch limit" if rules.by_requests else f"as many as {share} of it holds"
+    slots = count(_slot_count(layout, pool, cell) + 1)
+    return f" - {slots} state slots, {why}, x {count(cell.state_bytes)} B"
+
+
+def _slot_count(layout: Held, pool: Pool, cell: Cells) -> int:
+    rules = layout.question.engine.cache
+    return state_slots(pool.terms.available, cell.state_bytes, rules, layout.batch)
+
+
+def _requests(layout: Held, pool: Pool, tokens: int) -> str:
+    """The least of what limits the requests of a pool of tokens."""
+    layers = _stage(layout, pool)
+    cell, each = cells(layers), layout.question.engine.cache.states_per_request
+    slots = f"{count(_slot_count(layout, pool, cell))} state slots / {each} a request"
+    if not (cell.full_bytes or cell.window_bytes):
+        return slots
+    windows = ", no more than windows allow" if window_reach(layers) else ""
+    states = f", at most {slots}" if cell.state_bytes else ""
+    return f"{count(pool.tokens)} / {count(tokens)} tokens{windows}{states}"
+
+
+def _stage(layout: Held, pool: Pool) -> Layers:
+    return layout.specs[pool.terms.first : pool.terms.last]
