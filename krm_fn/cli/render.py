@@ -68,6 +68,8 @@ def _folder(options: argparse.Namespace) -> Path:
     if options.source == files.STDIN:
         raise ConfigError([error("state a folder with -d when the config comes from stdin")])
     source = Path(options.source)
+    if not source.exists():
+        raise ConfigError([error(f'"{source}" is neither a file nor a folder')])
     return source if source.is_dir() else source.parent
 
 

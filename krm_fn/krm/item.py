@@ -57,10 +57,11 @@ class Item:
     @cached_property
     def header(self) -> Manifest:
         """apiVersion, kind and metadata; parsing only these keeps large packages cheap."""
-        header = yaml.load(_header_text(self.raw), source="input", line=self.line, aliases=True)
+        source = self.where.get(PATH, "input")
+        header = yaml.load(_header_text(self.raw), source=source, line=self.line, aliases=True)
         if isinstance(header, dict) and "kind" in header:
             return header
-        return self._loaded(aliases=True, source="input")
+        return self._loaded(aliases=True, source=source)
 
     @cached_property
     def object(self) -> Manifest:

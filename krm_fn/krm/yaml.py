@@ -81,7 +81,9 @@ def load(text: str, *, source: str = "", line: int = 1, aliases: bool = False) -
     except yaml.YAMLError as fault:
         raise ConfigError([error(_syntax_fault(fault, source, line))]) from None
     faults = [] if aliases else list(_aliases(text))
-    value = _value(node, faults) if node else None
+    cycles = list(_cycles(node, ())) if node and "*" in text else []
+    faults += cycles
+    value = _value(node, faults) if node and not cycles else None
     if faults:
         raise ConfigError(_in_source(fault, source, line) for fault in faults)
     return value
@@ -209,6 +211,17 @@ def _aliases(text: str) -> Iterator[Result]:
         for event in yaml.parse(text, Loader=_Loader):
             if isinstance(event, yaml.AliasEvent):
                 yield _fault(event, f"alias `*{event.anchor}` is not supported: repeat the value")
+
+
+def _cycles(node: Node, above: tuple[Node, ...]) -> Iterator[Result]:
+    """Aliases to what they stand in, which have no value."""
+    if any(node is each for each in above):
+        yield _fault(node, "an alias stands inside of what it repeats")
+        return
+    parts = node.value if isinstance(node, SequenceNode | MappingNode) else ()
+    for part in parts:
+        for child in part if isinstance(part, tuple) else (part,):
+            yield from _cycles(child, (*above, node))
 
 
 def _fault(at: Any, message: str) -> Result:

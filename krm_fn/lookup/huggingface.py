@@ -33,12 +33,13 @@ def hub_model(model_id: str, revision: str | None = None) -> HubModel:
     """One model; ConfigError with the way out when the Hub cannot be asked."""
     try:
         import huggingface_hub  # noqa: PLC0415  # the extra krm-fn[online]
+        from httpx import HTTPError  # noqa: PLC0415  # its transport, from 1.0 on
     except ImportError:
         message = f"`pip install 'krm-fn[online]'` installs what resolve needs; or {INLINE}"
         raise ConfigError([error(message)]) from None
     try:
         return _asked(huggingface_hub, model_id, revision)
-    except (huggingface_hub.errors.HfHubHTTPError, OSError, ValueError) as fault:
+    except (huggingface_hub.errors.HfHubHTTPError, HTTPError, OSError, ValueError) as fault:
         reason = str(fault).strip().splitlines()[0][:200] if str(fault).strip() else "no answer"
         message = f'"{model_id}" cannot be looked up: {type(fault).__name__}: {reason}; {INLINE}'
         raise ConfigError([error(message)]) from None

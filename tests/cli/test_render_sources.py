@@ -85,3 +85,22 @@ def test_other_yaml_in_the_way_is_not_overwritten(folder, capsys, text):
     assert '"b/base/service.yaml" holds no Kubernetes object' in capsys.readouterr().err
     assert there.read_text(encoding="utf-8") == text
     assert list(there.parent.iterdir()) == [there]
+
+
+@pytest.mark.parametrize("source", ["nope.yaml", "nope/a.yaml", "/nonexistent"])
+def test_a_source_that_is_not_there_is_no_folder(folder, source, capsys, monkeypatch):
+    """Not even the folder in which it would stand."""
+    before = sources(folder)
+    monkeypatch.chdir(folder)
+
+    assert rendered(source) == 1
+    assert f'"{source}" is neither a file nor a folder' in capsys.readouterr().err
+    assert sources(folder) == before
+    assert not (folder / "a").exists()
+
+
+def test_what_is_not_yaml_is_named_with_its_file(folder, capsys):
+    (folder / "a.yaml").write_text("kind: LLMService\nmetadata: {name: x\nspec: krm-fn.dev/\n")
+
+    assert rendered(folder) == 1
+    assert "a.yaml line" in capsys.readouterr().err

@@ -246,3 +246,14 @@ def test_without_libyaml_the_text_is_the_same():
     )
 
     assert json.loads(done.stdout) == dump(value)
+
+
+@pytest.mark.parametrize("aliases", [True, False])
+@pytest.mark.parametrize("text", ["a: &a [*a]\n", "a: &a\n  b: {c: [*a]}\n"])
+def test_an_alias_inside_of_what_it_repeats_has_no_value(text, aliases):
+    with pytest.raises(ConfigError, match="an alias stands inside of what it repeats"):
+        load(text, aliases=aliases)
+
+
+def test_an_alias_beside_what_it_repeats_has_its_value():
+    assert load("a: &a [1]\nb: [*a, *a]\n", aliases=True)["b"] == [[1], [1]]
