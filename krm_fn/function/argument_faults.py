@@ -1,7 +1,8 @@
 """What is wrong with a user's `extraArgs` and `env`, said where they stand."""
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from krm_fn.api.serving import Serving
 from krm_fn.api.v1alpha1 import LLMService
@@ -16,15 +17,35 @@ from krm_fn.errors import Result, error, has_errors
 from krm_fn.function.variant_facts import VariantFacts
 
 TOKEN = {"HF_TOKEN": "spec.model.tokenSecretRef"}
+OURS = TOKEN | dict.fromkeys(
+    ("HOME", "USER", "HF_HOME", "VLLM_CACHE_ROOT", "XDG_CACHE_HOME"), "spec.storage"
+)
+"""Variables of the folders that a pod mounts."""
+DEVICES = "the device plugin gives a pod its GPUs, and `spec.gpuPool` says which"
+HARMFUL = {
+    **dict.fromkeys(
+        (
+            *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
+            *("ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"),
+        ),
+        DEVICES,
+    ),
+    "VLLM_PORT": "vLLM counts its ports between processes from it; it is not that of the API",
+}
+"""What takes from an engine what the pod gives it (vllm/envs.py; NVIDIA's container toolkit)."""
+_REFERENCE = re.compile(r"(?<!\$)\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 
 def argument_faults(service: LLMService, variants: tuple[VariantFacts, ...]) -> Iterator[Result]:
     """Arguments and variables that a version does not have, that are ours, or that are secrets."""
     serving = service.spec.serving
     for variant in variants:
+        at = f"spec.variants.{variant.name}"
         if variant.engine.planned:
             yield from _faults(variant, serving, "spec.serving")
-        yield from _faults(variant, variant.spec, f"spec.variants.{variant.name}")
+            yield from _expansion_faults(serving, variant.spec, "spec.serving")
+        yield from _faults(variant, variant.spec, at)
+        yield from _expansion_faults(variant.spec, serving, at)
 
 
 def _faults(variant: VariantFacts, stated: Serving | VariantSpec, path: str) -> Iterator[Result]:
@@ -45,7 +66,10 @@ def _variable_faults(variant: VariantFacts, name: str, value: str, path: str) ->
     if message := misplaced(variant.image, name):
         yield error(message, f"{path}.{name}", current=value)
         return
-    found = argv.env_faults(variant.engine.name, variant.version, {name: value}, path, TOKEN)
+    if name in HARMFUL:
+        yield error(f"must be removed: {HARMFUL[name]}", f"{path}.{name}", current=value)
+        return
+    found = argv.env_faults(variant.engine.name, variant.version, {name: value}, path, OURS)
     yield from found
     if is_secret(name, value) and not has_errors(found):
         yield error(
@@ -59,10 +83,33 @@ def _reference_faults(name: str, env: Mapping[str, str], path: str) -> Iterator[
     """A variable that comes from a Secret has a name of its own."""
     if not argv.is_variable(name):
         yield error(argv.VARIABLE, path, current=name)
-    elif name in TOKEN:
-        yield error(f"`{name}` is set by krm-fn: change {TOKEN[name]} instead", path, current=name)
+    elif name in OURS:
+        yield error(f"`{name}` is set by krm-fn: change {OURS[name]} instead", path, current=name)
+    elif name in HARMFUL:
+        yield error(f"must be removed: {HARMFUL[name]}", path, current=name)
     elif name in env:
         yield error(f"`{name}` stands in `env` too: keep one", path, current=name)
+
+
+def _expansion_faults(
+    stated: Serving | VariantSpec, other: Serving | VariantSpec, path: str
+) -> Iterator[Result]:
+    """`$(NAME)` of a variable that is not there, or not yet, stays as it is written."""
+    before = {*OURS, *other.env, *other.secret_env}
+    for name, value in stated.env.items():
+        yield from _unknown(value, before, f"{path}.env.{name}", "that stands before it in `env`")
+        before.add(name)
+    known = {*before, *stated.secret_env}
+    for index, text in enumerate(stated.extra_args):
+        at = f"{path}.extraArgs[{index}]"
+        yield from _unknown(text, known, at, "of `env` or `secretEnv` beside it")
+
+
+def _unknown(text: str, known: Iterable[str], path: str, where: str) -> Iterator[Result]:
+    for name in _REFERENCE.findall(text):
+        if name not in known:
+            message = f"`$({name})` must name a variable {where}; write `$$({name})` for the text"
+            yield error(message, path, current=text)
 
 
 def _untabled_faults(engine: Engine, args: Sequence[str], path: str) -> Iterator[Result]:
