@@ -11,6 +11,10 @@ _BINARY = {"": 1, "Ki": KIB, "Mi": MIB, "Gi": GIB, "Ti": TIB, "Pi": 2**50}
 _DECIMAL = {"k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NUMBER = r"(\d+(?:\.\d+)?)"
+QUANTITY = _NUMBER + r"(Ki|Mi|Gi|Ti|Pi|k|K|M|G|T|P|)B?"
+CORES = _NUMBER + r"(m?)"
+DURATION = _NUMBER + r"(ns|us|ms|s|m|h)"
+RATE = _NUMBER + r"([kKMGT]i?)?(B|bit|b)(?:/s|ps)"
 
 
 def quantity_bytes(text: str | int) -> int:
@@ -19,7 +23,7 @@ def quantity_bytes(text: str | int) -> int:
     >>> quantity_bytes("80Gi")
     85899345920
     """
-    match = re.fullmatch(_NUMBER + r"(Ki|Mi|Gi|Ti|Pi|k|K|M|G|T|P|)B?", str(text).strip())
+    match = re.fullmatch(QUANTITY, str(text).strip())
     if not match:
         raise ValueError(f'must be a quantity such as "80Gi" or "500M"; got "{text}"')
     number, unit = match.groups()
@@ -28,7 +32,7 @@ def quantity_bytes(text: str | int) -> int:
 
 def quantity_cores(text: str | int) -> float:
     """CPU cores of a Kubernetes quantity: `8`, `1500m`."""
-    match = re.fullmatch(_NUMBER + r"(m?)", str(text).strip())
+    match = re.fullmatch(CORES, str(text).strip())
     if not match:
         raise ValueError(f'must be a number of CPU cores such as "8" or "1500m"; got "{text}"')
     return float(match[1]) * (1e-3 if match[2] else 1)
@@ -36,7 +40,7 @@ def quantity_cores(text: str | int) -> float:
 
 def duration_seconds(text: str) -> float:
     """Seconds of a duration: `500ms`, `2s`, `1m30s`."""
-    parts = re.findall(_NUMBER + r"(ns|us|ms|s|m|h)", text.strip())
+    parts = re.findall(DURATION, text.strip())
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
         raise ValueError(f'must be a duration such as "500ms" or "2s"; got "{text}"')
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
@@ -44,7 +48,7 @@ def duration_seconds(text: str) -> float:
 
 def rate_bytes(text: str) -> float:
     """Bytes per second of a rate: `100MB/s`, `4.8TB/s`, `1GiB/s`; bits (`10Gbit/s`) too."""
-    match = re.fullmatch(_NUMBER + r"([kKMGT]i?)?(B|bit|b)(?:/s|ps)", text.strip())
+    match = re.fullmatch(RATE, text.strip())
     if not match:
         raise ValueError(f'must be a rate such as "500MB/s" or "10Gbit/s"; got "{text}"')
     number, unit, what = match.groups()

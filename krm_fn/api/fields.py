@@ -1,11 +1,11 @@
 """The words that the functionConfig is made of: its base class, and text with a checked form."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from krm_fn.units import duration_seconds, quantity_cores
+from krm_fn.units import CORES, DURATION, duration_seconds, quantity_cores
 
 Positive = Annotated[int, Field(gt=0)]
 Port = Annotated[int, Field(gt=0, lt=65536)]
@@ -47,8 +47,13 @@ def _inside_package(text: str) -> str:
     return text
 
 
-Duration = Annotated[str, AfterValidator(_checked_duration)]
-Cores = Annotated[str, AfterValidator(_checked_cores)]
+def _form(pattern: str) -> Any:
+    """For editors; our own message is said by the validator beside it."""
+    return Field(json_schema_extra={"pattern": f"^{pattern}$"})
+
+
+Duration = Annotated[str, AfterValidator(_checked_duration), _form(f"({DURATION})+")]
+Cores = Annotated[str, AfterValidator(_checked_cores), _form(CORES)]
 PackagePath = Annotated[str, AfterValidator(_inside_package)]
 
 

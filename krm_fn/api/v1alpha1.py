@@ -130,10 +130,13 @@ class Objectives(Spec):
 class WorkloadSpec(Spec):
     """What clients send; at most one of `requestsPerSecond` and `concurrency`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"not": {"required": ["requestsPerSecond", "concurrency"]}}
+    )
     input_tokens: Positive = 1024
     output_tokens: Positive = 256
-    requests_per_second: Annotated[float, Field(gt=0)] | None = None
-    concurrency: Positive | None = None
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    concurrency: Annotated[int, Field(gt=0, le=100_000_000)] | None = None
     prefix_hit_rate: Annotated[float, Field(ge=0, lt=1)] = 0
     objectives: Objectives = Objectives()
 
@@ -254,6 +257,9 @@ class OutputSpec(Spec):
 class LLMServiceSpec(Spec):
     """The intent: this model, this workload, this GPU pool."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["gpuPool"]}, {"required": ["gpuPoolRef"]}]}
+    )
     model: Model
     gpu_pool: GpuPoolSpec | None = None
     gpu_pool_ref: Ref | None = None

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from krm_fn.units import quantity_bytes, rate_bytes
+from krm_fn.units import QUANTITY, RATE, quantity_bytes, rate_bytes
 
 
 def _checked_quantity(text: str) -> str:
@@ -22,8 +22,14 @@ def _checked_rate(text: str) -> str:
     return text
 
 
-Quantity = Annotated[str, AfterValidator(_checked_quantity)]
-Rate = Annotated[str, AfterValidator(_checked_rate)]
+Quantity = Annotated[
+    str,
+    AfterValidator(_checked_quantity),
+    Field(json_schema_extra={"pattern": f"^{QUANTITY}$"}),
+]
+Rate = Annotated[
+    str, AfterValidator(_checked_rate), Field(json_schema_extra={"pattern": f"^{RATE}$"})
+]
 
 
 class Row(BaseModel):
