@@ -112,8 +112,13 @@ def _plainly(value: Any) -> str:
     return f": write {int(value)}" if whole else ""
 
 
+def _bound(limit: float) -> str:
+    """1000000 and 0.5, not 1e+06."""
+    return f"{limit:.0f}" if limit == int(limit) else f"{limit:g}"
+
+
 def _limit(word: str, key: str) -> Say:
-    return lambda fault, given: f"must be {word} {fault['ctx'][key]:g}; got {given}"
+    return lambda fault, given: f"must be {word} {_bound(fault['ctx'][key])}; got {given}"
 
 
 PATTERNS: Mapping[str, str] = {

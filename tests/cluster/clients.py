@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import tally
 from kube import Kube, Manifest, stream
 
 IMAGE = os.environ.get("KRM_FN_CLIENT_IMAGE", "localhost/krm-fn-python-base:bookworm")
@@ -50,7 +51,9 @@ def start(kube: Kube, name: str, labels: dict[str, str] | None = None) -> None:
 def ask(kube: Kube, name: str, *words: str, seconds: float = 120) -> Any:
     """What client.py prints in that pod."""
     command = ("exec", "-i", name, "--", "python3", "-", *words)
-    return json.loads(kube(*command, stdin=SCRIPT, timeout=seconds))
+    found = json.loads(kube(*command, stdin=SCRIPT, timeout=seconds))
+    tally.answered(found)
+    return found
 
 
 def asking(kube: Kube, name: str, *words: str) -> Future[Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tally
 from kube import Kube, namespace
 
 PREFIX = "krm-fn-test"
@@ -20,6 +21,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.cluster)
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if "cluster" not in report.keywords:
+        return
+    tally.SECONDS[report.nodeid.partition("::")[0]] += report.duration
+    if "failure" in report.keywords and report.when == "call":
+        tally.COUNTS["failures injected"] += 1
+        tally.COUNTS["failures recovered from"] += report.passed
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = list(tally.table())
+    if lines:
+        terminalreporter.section("what was done with the cluster")
+        terminalreporter.write_line("\n".join(lines))
 
 
 @pytest.fixture(scope="session")

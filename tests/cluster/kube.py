@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tally
 import yaml
 
 from krm_fn import krm
@@ -65,6 +66,7 @@ class Kube:
     def apply(self, objects: Iterable[Manifest], *words: str) -> str:
         """Server-side, with strict field validation; a warning is a failure."""
         done = self.attempt(*APPLY, *words, "-f", "-", stdin=stream(objects))
+        tally.applied(done.stdout.count("serverside-applied"), rejected=done.returncode != 0)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         assert "Warning" not in done.stderr, done.stderr
         return done.stdout

@@ -1,5 +1,6 @@
 """A service on a simulated pool: its config, its pods, and where they are."""
 
+import tally
 from kube import Kube, Manifest, changed, config, node_names, only, rendered, without
 from pools import H100, MARK
 
@@ -37,8 +38,8 @@ def running(kube: Kube) -> list[Manifest]:
     return [pod for pod in kube.items("pods", SELECTOR) if pod["status"]["phase"] == "Running"]
 
 
-def pools_of(cluster: Kube, pods: list[Manifest]) -> dict[str, int]:
-    """Pool -> how many of the pods are on it."""
+def pools_of(cluster: Kube, pods: list[Manifest], *wanted: str) -> dict[str, int]:
+    """Pool -> how many of the pods are on it; *wanted* = where they belong, for the tally."""
     labels = {
         each["metadata"]["name"]: each["metadata"]["labels"].get(MARK, "real")
         for each in cluster.items("nodes")
@@ -46,6 +47,7 @@ def pools_of(cluster: Kube, pods: list[Manifest]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name in node_names(pods):
         found[labels[name]] = found.get(labels[name], 0) + 1
+    tally.placed(found, {*wanted})
     return found
 
 

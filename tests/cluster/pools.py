@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import tally
 from kube import Kube, Manifest, eventually, stream
 
 MARK = "krm-fn-test/pool"
@@ -75,6 +76,7 @@ def nodes(cluster: Kube, *pools: Pool) -> Iterator[None]:
                 every=5,
                 saying=f"{state.__name__} nodes",
             )
+        tally.COUNTS["nodes simulated"] += len(wanted)
         yield
     finally:
         cluster("delete", "node", "-l", selector, "--wait=false", timeout=300)

@@ -108,6 +108,7 @@ def test_latencies_are_those_of_the_plan(mock):
     assert overhead * 0.8 <= found["ttft"] <= ttft * 2 + 0.25
 
 
+@pytest.mark.failure
 def test_a_deleted_pod_comes_back_and_no_answer_is_lost(mock):
     """The only pod goes under load: it serves until its successor does."""
     (before,) = pods(mock)
@@ -122,6 +123,7 @@ def test_a_deleted_pod_comes_back_and_no_answer_is_lost(mock):
     assert found["served"] > 20
 
 
+@pytest.mark.failure
 def test_a_stream_is_finished_after_sigterm(mock):
     """A stream that outlasts the preStop wait ends whole, within the grace period."""
     (before,) = pods(mock)
@@ -160,6 +162,7 @@ def test_a_new_version_is_rolled_out_without_a_lost_answer(mock):
     assert found["served"] > 20
 
 
+@pytest.mark.failure
 def test_a_broken_release_does_not_take_the_service_down(mock):
     """An image that does not exist waits in vain, the old pod serves, and an apply mends it."""
     objects = list(flat(document())["mock"])
@@ -178,6 +181,7 @@ def test_a_broken_release_does_not_take_the_service_down(mock):
     assert left
 
 
+@pytest.mark.failure
 def test_a_lost_pod_is_replaced(mock):
     """Without any grace, as when a node is gone: the service answers again by itself."""
     (before,) = pods(mock)

@@ -65,7 +65,7 @@ def test_the_maximum_fits_its_pool_and_one_more_does_not(cluster, all_pools, nam
     with namespace(cluster.kubectl, "krm-fn-test-place") as kube:
         most = placed(kube, service(**CASES[name]))
         eventually(lambda: len(running(kube)) == most, 90, saying=f"{most} pods")
-        found = pools_of(cluster, running(kube))
+        found = pools_of(cluster, running(kube), name)
         kube("scale", "deployment/qwen3-8b", f"--replicas={most + 1}")
         messages = eventually(lambda: unschedulable(kube), 30)
 
@@ -81,7 +81,7 @@ def test_cpu_pods_stay_off_gpu_nodes(cluster, all_pools):
         kube.apply(without(objects, "HorizontalPodAutoscaler"))
         kube("scale", "deployment/qwen3-8b", "--replicas=12")
         eventually(lambda: len(node_names(kube.items("pods", SELECTOR))) == 12, 60)
-        found = pools_of(cluster, kube.items("pods", SELECTOR))
+        found = pools_of(cluster, kube.items("pods", SELECTOR), "cpu", "real")
 
     assert set(found) <= {"cpu", "real"}
     assert sum(found.values()) == 12

@@ -33,6 +33,7 @@ def test_a_full_pool_is_updated_without_a_deadlock(cluster):
     assert not first & last
 
 
+@pytest.mark.failure
 def test_a_drain_waits_for_the_budget(cluster):
     """Of two pods on a node one may go; the other stays until its predecessor serves elsewhere."""
     pool = Pool(name="drained", labels=gfd("NVIDIA-L40S"), gpus=2, nodes=2)
@@ -50,7 +51,7 @@ def test_a_drain_waits_for_the_budget(cluster):
         with nodes(cluster, Pool(name="spare", labels=pool.labels, gpus=2, nodes=1)):
             done = kube.attempt(*drain, "--timeout=90s")
             eventually(lambda: len(running(kube)) == most, 60)
-            found = pools_of(cluster, running(kube))
+            found = pools_of(cluster, running(kube), "drained", "spare")
 
     assert most == 4
     assert "violate the pod's disruption budget" in refused.stdout + refused.stderr
@@ -83,7 +84,7 @@ def test_pools_of_all_sizes_are_filled(cluster, count, model, per_node, product)
         most = placed(kube, service(model, **spec))
         # not by readiness: a simulated kubelet of many nodes loses it when a heartbeat is late
         eventually(lambda: len(running(kube)) == most, 60 + count / 2, every=5, saying=str(most))
-        found = pools_of(cluster, kube.items("pods", SELECTOR))
+        found = pools_of(cluster, kube.items("pods", SELECTOR), name)
         kube("scale", "deployment/qwen3-8b", f"--replicas={most + 1}")
         messages = eventually(lambda: unschedulable(kube), 60)
 
