@@ -7,6 +7,7 @@ the planner decides.
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from krm_fn.api.fields import (
@@ -186,6 +187,13 @@ class ScalingSpec(Spec):
                 "minReplicas and maxReplicas",
                 {"owner": self.owner, "field": "replicas"},
             )
+        for field in ("min_replicas", "max_replicas"):
+            if self.owner == "none" and getattr(self, field) is not None:
+                raise PydanticCustomError(
+                    "owner",
+                    "must not stand with owner: none, which scales nothing; state `replicas`",
+                    {"field": to_camel(field)},
+                )
         if (self.min_replicas or 0) > (self.max_replicas or 10**9):
             raise PydanticCustomError(
                 "bounds",

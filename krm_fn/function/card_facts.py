@@ -12,7 +12,7 @@ from krm_fn.catalog.shape import Layer, ModelShape, StateSpace
 from krm_fn.errors import Result, error, warning
 from krm_fn.function.found import Found, no_such
 from krm_fn.function.intake import Intake, referred
-from krm_fn.planner.weights import draft_bytes, file_bytes
+from krm_fn.planner.weights import draft_bytes, file_bytes, parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,8 @@ def card_of(service: LLMService, given: Intake, package_path: str | None) -> Fou
     """Inline facts win over a card, a card over the catalogue."""
     model = service.spec.model
     if model.config is not None:
-        return _with_known_layout(
-            _with_default_window(_inline(model, model.config), model.id), model.id
-        )
+        found = _with_default_window(_inline(model, model.config), model.id)
+        return _with_known_layout(_with_known_size(found, model.id), model.id)
     if model.card_ref:
         return _referred(model, model.card_ref.name, given, package_path)
     return _catalogued(model)
@@ -52,6 +51,12 @@ def _referred(model: Model, name: str, given: Intake, package_path: str | None) 
         f"ModelCard {name}",
         gated=card.gated if model.gated is None else model.gated,
     )
+    if card.id != model.id:
+        told = warning(
+            f"names the facts of {card.id} for {model.id}, and the plan follows them",
+            "spec.model.cardRef.name",
+        )
+        found = replace(found, results=(*found.results, told))
     return _with_default_window(found, model.id)
 
 
@@ -127,6 +132,22 @@ def _card(
 def config_results(fault: ModelConfigError, path: str) -> tuple[Result, ...]:
     """A line for every key that is wrong, at the key."""
     return tuple(error(text, ".".join(filter(None, (path, key)))) for key, text in fault.faults)
+
+
+def _with_known_size(found: Found, name: str) -> Found:
+    """A config of another model than its id is planned as it is given, and told."""
+    card, row = found.value, models.model_card(name)
+    if card is None or row is None:
+        return found
+    given, known = parameters(card.shape), parameters(row.shape)
+    if abs(given / known - 1) <= OFF:
+        return found
+    told = warning(
+        f"has the sizes of a model of {given:,} parameters, and {name} has {known:,}: the plan "
+        "follows the config; without it the catalogue's facts are taken",
+        "spec.model.config",
+    )
+    return replace(found, results=(*found.results, told))
 
 
 def _with_known_layout(found: Found, name: str) -> Found:

@@ -182,6 +182,7 @@ def results(
         )
     yield from _layout_results(engines)
     yield from _metric_results(facts, engines)
+    yield from _access_results(facts)
     yield from _security_results(facts, engines)
 
 
@@ -236,6 +237,17 @@ ADAPTERS = {
     "gke": "GKE's custom metrics adapter and a PodMonitoring serve them",
     "keda": "KEDA's metrics server serves them",
 }
+
+
+def _access_results(facts: Facts) -> Iterator[Result]:
+    """Who calls through a node comes from its address, which no namespace stands for."""
+    stated, service = facts.service.spec.access, facts.service.spec.service
+    if stated.from_ and service.type != "ClusterIP":
+        yield warning(
+            f"`service.type: {service.type}` lets in everyone who reaches the nodes, not only "
+            "these namespaces; they alone can call with `service.type: ClusterIP`",
+            "spec.access.from",
+        )
 
 
 def _security_results(facts: Facts, engines: list[Variant]) -> Iterator[Result]:
