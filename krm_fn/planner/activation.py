@@ -101,10 +101,10 @@ def activation_parts(
     """
     tokens = profile_tokens(rule, serving)
     states = tokens * shape.hidden_size * element_bytes("auto", shape, serving)
-    rows = min(serving.max_num_seqs, tokens) if last and shape.task == "generate" else 0
+    rows = sampled_rows(shape, rule, serving, last=last)
     sampler = rule.sampler_copies * rows * shape.vocab_size * LOGIT_BYTES + states
     kept = rule.hidden_copies + (rule.stage_copies if parallelism.pipeline > 1 else 0)
-    dense, experts = feed_forward_peaks(shape, rule, parallelism, serving, copies)
+    dense, experts = feed_forward_peaks(feed_forward(shape, rule, parallelism, serving, copies))
     resident = 0 if not keeps_workspace(shape, rule) else experts
     gathered = 2 * copies if copies > 1 else 0
     encoder = rule.encoder_copies * states if shape.encoder_parameters else 0
@@ -119,6 +119,12 @@ def activation_parts(
     )
 
 
+def sampled_rows(shape: ModelShape, rule: Activation, serving: Serving, *, last: bool) -> int:
+    """Sequences whose next token is sampled at once: on the last stage, of models that generate."""
+    samples = last and shape.task == "generate"
+    return min(serving.max_num_seqs, profile_tokens(rule, serving)) if samples else 0
+
+
 def keeps_workspace(shape: ModelShape, rule: Activation) -> bool:
     """Whether the expert kernels of this checkpoint keep their buffers between layers."""
     method = shape.quantization.method if shape.quantization else ""
@@ -131,28 +137,77 @@ def resident_bytes(shape: ModelShape, rule: Activation) -> int:
     return rule.resident_bytes if shape.is_moe and method in rule.workspace_free else 0
 
 
-def feed_forward_peaks(
-    shape: ModelShape, rule: Activation, parallelism: Parallelism, serving: Serving, copies: int
-) -> tuple[int, int]:
-    """The widest dense block and the largest expert workspace of the dummy batch, bytes.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blocks:
+    """The feed-forward blocks of a model and the dummy batch that goes through them.
 
     Ranks that share experts work on the tokens of all of them, in chunks
     (VLLM_FUSED_MOE_CHUNK_SIZE, 32768).
     """
-    size, hidden = element_bytes("auto", shape, serving), shape.hidden_size
+
+    dense: tuple[Dense, ...]
+    experts: tuple[Moe, ...]
+    tokens: int
+    routed: int
+    tensor: int
+    shards: int
+    hidden: int
+    size: float
+
+    def dense_peak(self, block: Dense) -> int:
+        return dense_bytes(block, self.tokens, self.tensor, self.size)
+
+    def expert_peak(self, block: Moe) -> int:
+        return expert_workspace_bytes(block, self.hidden, self.routed, self.shards, self.size)
+
+
+def feed_forward(
+    shape: ModelShape, rule: Activation, parallelism: Parallelism, serving: Serving, copies: int
+) -> Blocks:
+    """The blocks of a model on one GPU."""
     tokens = profile_tokens(rule, serving)
-    routed = min(tokens * copies, rule.expert_chunk_tokens or tokens * copies)
-    blocks = {id(x.ffn): x.ffn for x in shape.layers}.values()
-    dense = (
-        dense_bytes(x, tokens, parallelism.tensor, size) for x in blocks if isinstance(x, Dense)
+    found = {id(x.ffn): x.ffn for x in shape.layers}.values()
+    return Blocks(
+        dense=tuple(x for x in found if isinstance(x, Dense)),
+        experts=tuple(x for x in found if isinstance(x, Moe)),
+        tokens=tokens,
+        routed=min(tokens * copies, rule.expert_chunk_tokens or tokens * copies),
+        tensor=parallelism.tensor,
+        shards=max(1, parallelism.tensor * copies // parallelism.expert),
+        hidden=shape.hidden_size,
+        size=element_bytes("auto", shape, serving),
     )
-    shards = max(1, parallelism.tensor * copies // parallelism.expert)
-    experts = (
-        expert_workspace_bytes(x, hidden, routed, shards, size)
-        for x in blocks
-        if isinstance(x, Moe)
-    )
+
+
+def feed_forward_peaks(blocks: Blocks) -> tuple[int, int]:
+    """The widest dense block and the largest expert workspace of the dummy batch, bytes."""
+    dense = (blocks.dense_peak(block) for block in blocks.dense)
+    experts = (blocks.expert_peak(block) for block in blocks.experts)
     return max(dense, default=0), max(experts, default=0)
+
+
+def feed_forward_made(blocks: Blocks) -> tuple[str, str]:
+    """Both in figures; "" where the model has none."""
+    dense = max(blocks.dense, key=blocks.dense_peak, default=None)
+    experts = max(blocks.experts, key=blocks.expert_peak, default=None)
+    return (
+        _dense_made(blocks, dense) if dense else "",
+        _experts_made(blocks, experts) if experts else "",
+    )
+
+
+def _dense_made(blocks: Blocks, block: Dense) -> str:
+    widths = 3 if block.gated else 2
+    inner = f"{block.intermediate_size:,} / {blocks.tensor}"
+    return f"{blocks.tokens:,} tokens x {widths} x {inner} x {blocks.size:g} B"
+
+
+def _experts_made(blocks: Blocks, block: Moe) -> str:
+    width = block.intermediate_size // blocks.shards
+    gated = 2 * width if block.gated else width
+    widths = f"{max(gated, blocks.hidden):,} + {max(width, blocks.hidden):,}"
+    rows = f"{blocks.routed:,} tokens x {block.experts_per_token} experts"
+    return f"{rows} x ({widths}) x {blocks.size:g} B"
 
 
 def largest_graph(rule: Graphs, serving: Serving) -> int:

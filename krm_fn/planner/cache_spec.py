@@ -1,6 +1,6 @@
 """What the cache of one layer is, in one value for all kinds of layers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["full", "window", "chunk", "state", "cross"]
@@ -34,7 +34,8 @@ class CacheSpec:
     `token_bytes` per token, or `state_bytes` per request for a state. `reach` = window or chunk in
     tokens. `heads`, `width` tell apart layouts of equal size, as the engines do. `ratio` tokens
     share one entry; `block` = its own tokens per block (0 = the model's), `align` of its pages.
-    `checkpoints` = states kept beside the aligned ones.
+    `checkpoints` = states kept beside the aligned ones. `made` = how its bytes come about, in
+    figures; no layout depends on it.
     """
 
     kind: Kind
@@ -49,3 +50,4 @@ class CacheSpec:
     block: int = 0
     align: int = 1
     checkpoints: int = 0
+    made: str = field(default="", compare=False)

@@ -22,12 +22,21 @@ def state_spec(
     vllm/model_executor/layers/mamba/mamba_utils.py:MambaStateShapeCalculator (0.33).
     """
     channels = conv_channels(mixer, tensor) // tensor
-    conv = channels * (mixer.conv_kernel - 1 + drafts) * model_size
-    cells = mixer.num_v_heads // tensor * mixer.v_head_dim * mixer.k_head_dim
+    kept = mixer.conv_kernel - 1 + drafts
+    heads = 0 if mixer.kind == "short_conv" else mixer.num_v_heads // tensor
+    cells = heads * mixer.v_head_dim * mixer.k_head_dim
     stated = ELEMENT_BYTES[mixer.state_dtype] if mixer.state_dtype else state_size
     size = stated or default_state(mixer.kind) or model_size
-    recurrent = 0.0 if mixer.kind == "short_conv" else cells * size
-    return CacheSpec(kind="state", state_bytes=int(conv + recurrent), checkpoints=int(checkpoint))
+    parts = (
+        f"{channels:,} channels x {kept} x {model_size:g} B" if channels * kept else "",
+        f"{heads:,} x {mixer.v_head_dim} x {mixer.k_head_dim} x {size:g} B" if cells else "",
+    )
+    return CacheSpec(
+        kind="state",
+        state_bytes=int(channels * kept * model_size + cells * size),
+        checkpoints=int(checkpoint),
+        made=" + ".join(part for part in parts if part),
+    )
 
 
 def default_state(kind: str) -> float | None:

@@ -2,9 +2,18 @@
 
 from collections import Counter
 
+from krm_fn.planner.cache_block_terms import block_terms
 from krm_fn.planner.cache_spec import CacheSpec
-from krm_fn.planner.cache_tokens import cells, window_cap
+from krm_fn.planner.cache_tokens import (
+    Cells,
+    Layers,
+    cells,
+    state_slots,
+    window_cap,
+    window_reach,
+)
 from krm_fn.planner.kv_cache import bytes_per_token, cache_dtype
+from krm_fn.planner.limits import CacheRules
 from krm_fn.planner.memory_pool import Held, Pool
 from krm_fn.planner.memory_term import MemoryTerm, count
 from krm_fn.planner.plan import Question, Serving
@@ -66,9 +75,9 @@ def layer_terms(layout: Held, pool: Pool, dtype: str) -> tuple[MemoryTerm, ...]:
 def _layers(spec: CacheSpec, number: int, dtype: str) -> MemoryTerm:
     if spec.kind == "state":
         size = number * spec.state_bytes
-        text = f"{number} layers x {count(spec.state_bytes)} B of state per request"
-        field = "kv_cache_bytes_per_request.state"
-        return MemoryTerm(field=field, amount=size, formula=f"{text} = {count(size)} B")
+        each = f"({spec.made} = {count(spec.state_bytes)} B)"
+        text = f"{number} layers x {each} of state per request = {count(size)} B"
+        return MemoryTerm(field="kv_cache_bytes_per_request.state", amount=size, formula=text)
     size = number * spec.token_bytes // spec.ratio
     made = f" ({_elements(spec)}, {dtype})" if spec.width else ""
     shared = f" / {spec.ratio} tokens of one entry" if spec.ratio > 1 else ""
@@ -90,52 +99,19 @@ def per_token(layout: Held, pool: Pool) -> MemoryTerm:
     return MemoryTerm(field="kv_cache_bytes_per_token", amount=size, formula=text)
 
 
-def block_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm, ...]:
-    """Blocks of equal pages: how many there are, how many one request takes."""
-    blocks, tokens = layout.blocks, serving.max_model_len
-    if not blocks:
-        return ()
-    first, last = pool.terms.first, pool.terms.last
-    width, need = blocks.block_bytes(first, last), blocks.request_blocks(tokens)
-    pages = " + ".join(
-        f"{count(blocks.group_blocks(group, tokens))} ({len(group.layers)} {group.spec.kind})"
-        for group in blocks.groups
-    )
-    return (
-        MemoryTerm(
-            field="kv_cache_blocks",
-            amount=pool.blocks,
-            unit="blocks",
-            formula=f"{count(max(0, pool.terms.available))} B / {count(width)} B per block of "
-            f"{pool.block_size} tokens, rounded down",
-        ),
-        MemoryTerm(
-            field="kv_cache_tokens",
-            amount=pool.tokens,
-            unit="tokens",
-            formula=printed(layout, pool, tokens),
-        ),
-        MemoryTerm(
-            field="max_concurrency",
-            amount=round(pool.concurrency, 2),
-            unit="requests",
-            formula=f"{count(pool.blocks)} blocks / {count(need)} that {count(tokens)} tokens "
-            f"take, by group of layers {pages}",
-        ),
-    )
+def _slots(slots: int, size: int, rules: CacheRules) -> str:
+    """What states take of a pool of tokens: slots, and one that pads them."""
+    share = f"{rules.state_share:g} / {1 + rules.state_share:g}"
+    why = "the batch limit" if rules.by_requests else f"as many as {share} of it holds"
+    return f"{count(slots + 1)} state slots, {why}, x {count(size)} B"
 
 
-def printed(layout: Held, pool: Pool, tokens: int) -> str:
-    """What the version's log calls tokens."""
-    rules = layout.question.engine.cache
-    groups = len(layout.blocks.groups) if layout.blocks else 1
-    return {
-        "blocks": f"{count(pool.blocks)} blocks x {pool.block_size}",
-        "groups": f"{count(pool.blocks)} blocks / {groups} groups, rounded down, x "
-        f"{pool.block_size}",
-        "capacity": f"{pool.concurrency:.6g} requests x {count(tokens)} tokens, as this version "
-        "prints it",
-    }[rules.printed]
+def _limits(slots: int, cell: Cells, layers: Layers, rules: CacheRules) -> str:
+    """What else limits the requests of a pool of tokens."""
+    windows = ", no more than windows allow" if window_reach(layers) else ""
+    each = rules.states_per_request
+    states = f", at most {count(slots)} state slots / {each} a request" if cell.state_bytes else ""
+    return windows + states
 
 
 def token_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm, ...]:
@@ -146,9 +122,8 @@ def token_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm,
     width = f"{count(cell.full_bytes)} B"
     if cell.window_bytes and cap is None:
         width = f"({width} + {rules.window_share:g} x {count(cell.window_bytes)} B of windows)"
-    slots = f"{layout.batch.requests + 1} x " if rules.by_requests else ""
-    each = "" if rules.by_requests else " per state slot"
-    states = f" after {slots}{count(cell.state_bytes)} B{each}" if cell.state_bytes else ""
+    slots = state_slots(pool.terms.available, cell.state_bytes, rules, layout.batch)
+    states = f" - {_slots(slots, cell.state_bytes, rules)}" if cell.state_bytes else ""
     if cap is not None:
         states += f" - {count(cap)} tokens x {count(cell.window_bytes)} B of windows"
     return (
@@ -156,14 +131,14 @@ def token_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm,
             field="kv_cache_tokens",
             amount=pool.tokens,
             unit="tokens",
-            formula=f"{count(pool.terms.available)} B{states} / {width}, in whole pages of "
+            formula=f"({count(pool.terms.available)} B{states}) / {width}, in whole pages of "
             f"{layout.page}",
         ),
         MemoryTerm(
             field="max_concurrency",
             amount=round(pool.concurrency, 2),
             unit="requests",
-            formula=f"{count(pool.tokens)} / {count(tokens)} tokens, no more than windows and "
-            "state slots allow",
+            formula=f"{count(pool.tokens)} / {count(tokens)} tokens"
+            f"{_limits(slots, cell, layers, rules)}",
         ),
     )

@@ -40,3 +40,8 @@ class MemoryTerm:
 def count(number: float) -> str:
     """Whole numbers in groups of three, so that a formula can be checked by hand."""
     return f"{number:,.0f}" if number == int(number) else f"{number:,g}"
+
+
+def logs(number: int) -> str:
+    """How many measurements stand behind a figure."""
+    return {0: "no log", 1: "1 log"}.get(number, f"{number} logs")

@@ -1,15 +1,22 @@
 """The memory of one GPU term by term, with formula, numbers, range and source, for `explain`."""
 
-from krm_fn.planner.activation import activation_parts, largest_graph, profile_tokens
+from krm_fn.planner.activation import (
+    activation_parts,
+    feed_forward,
+    feed_forward_made,
+    largest_graph,
+    profile_tokens,
+    sampled_rows,
+)
 from krm_fn.planner.adapters import lora_terms
 from krm_fn.planner.cache_terms import cache_terms
 from krm_fn.planner.drafts import draft_terms
 from krm_fn.planner.limits import Activation, Graphs
 from krm_fn.planner.loading import encoder_term
 from krm_fn.planner.memory_pool import Pool, held
-from krm_fn.planner.memory_term import MemoryTerm, count
+from krm_fn.planner.memory_term import MemoryTerm, count, logs
 from krm_fn.planner.plan import Parallelism, Question, Serving
-from krm_fn.planner.terms import WEIGHT_SPREAD, Terms, matching, overhead, sharing_experts
+from krm_fn.planner.terms import WEIGHTS, Terms, matching, overhead, sharing_experts
 from krm_fn.planner.weight_terms import weight_terms
 from krm_fn.units import gib
 
@@ -59,9 +66,9 @@ def _weights(terms: Terms) -> MemoryTerm:
     return MemoryTerm(
         field="weights_bytes",
         amount=terms.weights,
-        spread=int(WEIGHT_SPREAD * terms.weights),
+        spread=int(WEIGHTS.spread * terms.weights),
         formula=f"the sum of the classes = {count(terms.weights)} B",
-        source="what the engine prints as model loading",
+        source=f"{WEIGHTS.source} ({logs(WEIGHTS.measurements)})",
     )
 
 
@@ -72,21 +79,25 @@ def _activation(
     shared = sharing_experts(question, parallelism)
     parts = activation_parts(question.shape, rule, parallelism, serving, last=last, copies=shared)
     tokens = profile_tokens(rule, serving)
-    rows = min(serving.max_num_seqs, tokens)
+    rows = sampled_rows(question.shape, rule, serving, last=last)
+    blocks = feed_forward(question.shape, rule, parallelism, serving, shared)
+    dense, experts = feed_forward_made(blocks)
+    states = count(int(parts.states))
+    wide = " or ".join(text for text in (dense, "" if parts.resident else experts) if text)
     more = "".join(
         f" + {count(int(size))} B {what}"
         for size, what in (
-            (parts.resident, "of expert buffers"),
-            (parts.encoder, "of encoder output"),
+            (parts.resident, f"of expert buffers ({experts})"),
+            (parts.encoder, f"of encoder output ({rule.encoder_copies:g} x {states} B)"),
             (parts.constant, "at all times"),
         )
         if size
     )
-    states = count(int(parts.states))
     formula = (
         f"max(sampler {rule.sampler_copies:g} x {rows} sequences x {question.shape.vocab_size} x "
         f"4 B + {states} B of {tokens} hidden states = {count(int(parts.sampler))} B, forward pass "
-        f"{parts.kept:g} x {states} B + {count(int(parts.block))} B of the widest feed-forward = "
+        f"{parts.kept:g} x {states} B + {count(int(parts.block))} B of the widest feed-forward"
+        f"{f' ({wide})' if wide and parts.block else ''} = "
         f"{count(int(parts.forward))} B){more} = {count(terms.activation)} B"
     )
     return MemoryTerm(
@@ -94,7 +105,7 @@ def _activation(
         amount=terms.activation,
         spread=int(rule.spread * terms.activation),
         formula=formula,
-        source=f"{rule.source} ({rule.measurements} logs)",
+        source=f"{rule.source} ({logs(rule.measurements)})",
     )
 
 
@@ -116,7 +127,7 @@ def _graphs(
         amount=terms.graphs,
         spread=rule.spread_bytes if terms.graphs else 0,
         formula=formula if terms.graphs else "no CUDA graphs are captured",
-        source=f"{rule.source} ({rule.measurements} logs)",
+        source=f"{rule.source} ({logs(rule.measurements)})",
     )
 
 
@@ -131,17 +142,19 @@ def _measured(
         amount=row.bytes,
         spread=row.spread_bytes,
         formula=f"{count(row.bytes)} B taken outside PyTorch {when} the engine's baseline",
-        source=f"{row.source} ({row.measurements} logs)",
+        source=f"{row.source} ({logs(row.measurements)})",
     )
 
 
 def _uncertainty(terms: Terms) -> MemoryTerm:
+    squares = " + ".join(
+        f"{count(int(s.bytes))}^2 of {s.what} ({logs(s.measurements)})" for s in terms.spreads
+    )
     return MemoryTerm(
         field="uncertainty_bytes",
         amount=terms.uncertainty,
-        formula="square root of the sum of the squares of the ranges (+-) above: of the weights "
-        "and of what is charged to the budget",
-        source="each term's measured spread",
+        formula=f"square root of {squares} = {count(terms.uncertainty)} B",
+        source="each term's measured spread, independent of the others'",
     )
 
 
@@ -152,10 +165,33 @@ def _margin(pools: tuple[Pool, ...]) -> MemoryTerm:
     return MemoryTerm(
         field="margin_bytes",
         amount=min(pool.margin_bytes for pool in pools),
-        formula=f"min({gib(outside)} left on the GPU outside the budget, {gib(inside)} of KV "
-        f"cache beyond one request of the full context{_rehearsed(pools)})",
+        formula=f"the least of {_outside(pools)} = {gib(outside)} left on the GPU outside the "
+        f"budget; {_spare(pools)}{gib(inside)} of KV cache beyond one request of the full context"
+        f"{_rehearsed(pools)}",
         source="planner/memory_pool.py",
     )
+
+
+def _outside(pools: tuple[Pool, ...]) -> str:
+    """Total - context - budget - what of graphs and activations the budget does not hold."""
+    terms = min((pool.terms for pool in pools), key=lambda terms: terms.headroom)
+    rest = (
+        (terms.graphs - terms.charged_graphs, " of graphs"),
+        (terms.resident, " after the profile run"),
+        (0 if terms.activation_charged else terms.activation, " of activations"),
+    )
+    parts = [count(size) for size in (terms.total, terms.context, terms.budget)]
+    return " - ".join((*parts, *(f"{count(size)}{what}" for size, what in rest if size)))
+
+
+def _spare(pools: tuple[Pool, ...]) -> str:
+    """(blocks - the null block - those of one request) x bytes of a block."""
+    pool = min(pools, key=lambda pool: pool.spare_bytes)
+    if not pool.block_bytes or not pool.concurrency:
+        return ""
+    need = round(pool.blocks / pool.concurrency)
+    null = " - 1 that is never given away" if pool.usable < pool.concurrency else ""
+    return f"({count(pool.blocks)} blocks{null} - {count(need)}) x {count(pool.block_bytes)} = "
 
 
 def _rehearsed(pools: tuple[Pool, ...]) -> str:
@@ -170,5 +206,5 @@ def _rehearsed(pools: tuple[Pool, ...]) -> str:
     cache = f"{terms.rehearsed} blocks x {count(pool.block_bytes)}"
     left = gib(pool.rehearsal_bytes or 0)
     return (
-        f", {sizes} - {cache} = {left} while CUDA graphs are captured before the KV cache is sized"
+        f"; {sizes} - {cache} = {left} while CUDA graphs are captured before the KV cache is sized"
     )

@@ -7,16 +7,28 @@ from typing import TypeVar
 from krm_fn.planner.activation import activation_bytes, graph_bytes, resident_bytes
 from krm_fn.planner.adapters import lora_bytes
 from krm_fn.planner.drafts import draft_bytes
-from krm_fn.planner.limits import Activation, Graphs, Overhead, Where
+from krm_fn.planner.limits import Activation, Graphs, Overhead, Relative, Where
 from krm_fn.planner.plan import Parallelism, Question, Serving
 from krm_fn.planner.rehearsal import rehearsal, rehearsed_blocks
 from krm_fn.planner.stages import stages, weights_by_stage
 
-WEIGHT_SPREAD = 0.005
-"""Half-width of the weights: measured against computed, 15 of 17 models within 0.75 %."""
+WEIGHTS = Relative(
+    spread=0.005,
+    measurements=61,
+    source="memory-measured.csv, all versions and GPUs: median 0.1 %, tests/accuracy.py",
+)
 NOTHING = Overhead(where=Where(), bytes=0, spread_bytes=0, measurements=0, source="not measured")
 
 Row = TypeVar("Row", Overhead, Activation, Graphs)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """Half-width of the range of one term, from so many measurements."""
+
+    what: str
+    bytes: float
+    measurements: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +38,8 @@ class Terms:
     `context` is used before the engine's baseline. `charged_graphs` is what the engine subtracts
     for CUDA graphs, `graphs` what they take. `resident` comes after the KV cache was sized.
     `weights` has `lora`, the slots of adapters, and `draft`, what drafts, in it. `rehearsed` =
-    blocks of the cache that graphs are rehearsed with before it is sized.
+    blocks of the cache that graphs are rehearsed with before it is sized. `spreads` = how far each
+    term that is charged to the budget can be off.
     """
 
     first: int
@@ -40,11 +53,16 @@ class Terms:
     graphs: int
     charged_graphs: int
     resident: int
-    uncertainty: int
+    spreads: tuple[Spread, ...]
     activation_charged: bool
     lora: int = 0
     draft: int = 0
     rehearsed: int = 0
+
+    @property
+    def uncertainty(self) -> int:
+        """They are independent, so their squares add up."""
+        return int(hypot(*(spread.bytes for spread in self.spreads)))
 
     @property
     def available(self) -> int:
@@ -131,6 +149,10 @@ def _peak(
     return activation_bytes(question.shape, rule, parallelism, serving, last=last, copies=shared)
 
 
+def _spread(what: str, size: float, row: Overhead | Activation | Graphs) -> tuple[Spread, ...]:
+    return (Spread(what=what, bytes=size, measurements=row.measurements),) if size else ()
+
+
 def _terms(
     question: Question,
     parallelism: Parallelism,
@@ -151,12 +173,21 @@ def _terms(
     charged = graphs.estimate if graphs and rehearsed and rehearsed.charged else 0.0
     context = overhead(engine.context, question, parallelism)
     growth = overhead(engine.non_torch, question, parallelism)
-    spread = hypot(
-        (rule.spread * peak if rule and engine.activation_charged else 0),
-        growth.spread_bytes,
-        context.spread_bytes if engine.memory_basis == "free" else 0,
-        graphs.spread_bytes if graphs and charged and captured else 0,
-        WEIGHT_SPREAD * weights,
+    free = engine.memory_basis == "free"
+    spreads = (
+        Spread(what="weights", bytes=WEIGHTS.spread * weights, measurements=WEIGHTS.measurements),
+        *(
+            _spread("activations", rule.spread * peak, rule)
+            if rule and engine.activation_charged
+            else ()
+        ),
+        *_spread("other memory after the baseline", growth.spread_bytes, growth),
+        *(_spread("memory before the baseline", context.spread_bytes, context) if free else ()),
+        *(
+            _spread("CUDA graphs", graphs.spread_bytes, graphs)
+            if graphs and charged and captured
+            else ()
+        ),
     )
     return Terms(
         first=bound[0],
@@ -170,7 +201,7 @@ def _terms(
         graphs=captured,
         charged_graphs=int(captured * charged),
         resident=resident_bytes(shape, rule) if rule else 0,
-        uncertainty=int(spread),
+        spreads=spreads,
         activation_charged=engine.activation_charged,
         lora=lora,
         draft=draft,

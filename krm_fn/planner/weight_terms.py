@@ -21,18 +21,22 @@ from krm_fn.planner.weights import (
     split_of,
 )
 
+TOLERANCE = 0.005
+"""Of a share: vocabularies and experts are filled up a little."""
 SHAPE = "tensor shapes of the architecture, planner/tensors.py"
 
 
 @dataclass(slots=True)
 class Held:
     """What one GPU holds of a class: `values` = bits of a parameter -> how many of them, `shapes` =
-    whole tensor, as a product, -> how often the stage has it.
+    whole tensor, as a product, -> how often the stage has it, `shares` = part of a tensor -> names
+    of those that this GPU has such a part of.
     """
 
     parameters: int = 0
     shapes: dict[str, int] = field(default_factory=dict)
     values: dict[float, int] = field(default_factory=dict)
+    shares: dict[float, dict[str, None]] = field(default_factory=dict)
     scales: int = 0
     total: int = 0
 
@@ -110,6 +114,9 @@ def _add(found: dict[str, Held], pairs: Stored, by: Split, itemsize: int) -> Non
             text = product(tensor)
             held.shapes[text] = held.shapes.get(text, 0) + 1
         held.values[bits] = held.values.get(bits, 0) + rows * columns * copies
+        if tensor.parameters:
+            part = round(rows * columns * copies / tensor.parameters, 4)
+            held.shares.setdefault(part, {})[_name(tensor)] = None
         parts = part_bytes((tensor, stored), by, itemsize)
         held.scales += sum(parts[1:])
         held.total += absorbed_bytes(((tensor, stored),), by)
@@ -132,7 +139,7 @@ def formula(held: Held) -> str:
     rest = held.total - held.scales - sum(number * bits / 8 for bits, number in values.items())
     if round(rest):
         parts.append(f"{count(round(rest))} B of padding and 16-bit copies")
-    share = _share(held.parameters / held.local) if held.local else "none"
+    share = _share(held) if held.local else "none"
     return (
         f"{' + '.join(shapes(held))} = {count(held.parameters)} parameters, of which this GPU "
         f"holds {share}: {' + '.join(parts)} = {count(held.total)} B"
@@ -141,11 +148,14 @@ def formula(held: Held) -> str:
 
 def product(tensor: Tensor) -> str:
     """`128 gate_proj 768 x 2,048`: how many, the name below the layer, rows x columns."""
-    path, _, last = tensor.name.rpartition(".")
-    name = f"{path.rpartition('.')[2]}.{last}" if last == "bias" else last
     many = f"{count(tensor.count)} " if tensor.count > 1 else ""
     columns = f" x {count(tensor.columns)}" if tensor.columns > 1 else ""
-    return f"{many}{name} {count(tensor.rows)}{columns}"
+    return f"{many}{_name(tensor)} {count(tensor.rows)}{columns}"
+
+
+def _name(tensor: Tensor) -> str:
+    path, _, last = tensor.name.rpartition(".")
+    return f"{path.rpartition('.')[2]}.{last}" if last == "bias" else last
 
 
 def shapes(held: Held) -> tuple[str, ...]:
@@ -159,9 +169,16 @@ def shapes(held: Held) -> tuple[str, ...]:
     )
 
 
-def _share(ways: float) -> str:
-    if round(ways, 3) == 1:
+def _share(held: Held) -> str:
+    """`1/4`, or `1/4 of q_proj, o_proj and 1/2 of k_proj` where heads are copied."""
+    parts = [(_part(part), ", ".join(names)) for part, names in held.shares.items()]
+    if len(parts) == 1:
+        return parts[0][0]
+    return " and ".join(f"{part} of {names}" for part, names in parts)
+
+
+def _part(share: float) -> str:
+    if share == 1:
         return "all"
-    if ways < 1:
-        return "all, some twice"
-    return f"1/{ways:.0f}" if round(ways, 2) == round(ways) else f"1/{ways:.2f}, some whole"
+    ways = 1 / share
+    return f"1/{ways:.0f}" if abs(ways - round(ways)) < TOLERANCE * ways else f"{share:g}"

@@ -1,5 +1,6 @@
 """What `explain` prints can be checked by hand: each line's figures come to its amount."""
 
+import math
 import re
 
 import pytest
@@ -21,6 +22,13 @@ SERVING = Serving(
 def terms(config, engine, version, layout):
     asked = question(config, engine, version)
     return memory.memory_budget(asked, layout, SERVING), memory_terms(asked, layout, SERVING)
+
+
+def calculated(text):
+    """The arithmetic of a formula, without its words: `2 layers x 3 B` -> 6."""
+    plain = text.replace(",", "").replace(" x ", " * ").replace("^2", " ** 2")
+    kept = re.sub(r"[^0-9.+*/() -]|(?<=[a-z])-(?=[a-z])", "", plain)
+    return eval(kept)
 
 
 def worked_out(text):
@@ -117,3 +125,107 @@ def test_terms_are_named_as_in_the_plan(engine, version):
     for line in lines:
         if line.field in found.__slots__:
             assert line.amount == pytest.approx(getattr(found, line.field), abs=0.01), line
+
+
+HYBRIDS = ("Qwen/Qwen3-Next-80B-A3B-Instruct", "ibm-granite/granite-4.0-h-small",
+           "nvidia/NVIDIA-Nemotron-Nano-9B-v2")  # fmt: skip
+
+
+@pytest.fixture(params=HYBRIDS)
+def hybrid(request):
+    """Field -> line of a hybrid on one or four GPUs of the newest vLLM."""
+    config = models.model_card(request.param).config
+    _, lines = terms(config, "vllm", "0.33.0", Parallelism(tensor=4))
+    return {line.field: line for line in lines}
+
+
+def test_a_state_is_its_channels_and_heads(hybrid):
+    line = hybrid["kv_cache_bytes_per_request.state"]
+    layers, inside = re.match(r"(\d+) layers x \((.*) = [\d,]+ B\)", line.formula).groups()
+
+    assert int(layers) * calculated(inside) == line.amount
+
+
+def test_a_block_is_the_pages_of_the_widest_group(hybrid):
+    line = hybrid["kv_cache_blocks.size"]
+    pages, rest = line.formula.split(" a page = ")
+    tokens, each, state = re.search(
+        r"a page of ([\d,]+) tokens x ([\d,]+) B .* holds a state of ([\d,]+) B", rest
+    ).groups()
+
+    assert calculated(pages) == line.amount
+    assert calculated(tokens) * calculated(each) >= calculated(state)
+    assert (calculated(tokens) - 16) * calculated(each) < calculated(state)
+
+
+def test_blocks_are_the_cache_over_a_block(hybrid):
+    left, width = re.match(r"([\d,]+) B / ([\d,]+) B", hybrid["kv_cache_blocks"].formula).groups()
+
+    assert calculated(left) == hybrid["kv_cache_bytes"].amount
+    assert calculated(width) == hybrid["kv_cache_blocks.size"].amount
+    assert calculated(left) // calculated(width) == hybrid["kv_cache_blocks"].amount
+
+
+def test_blocks_of_a_request_are_those_of_its_groups(hybrid):
+    line = hybrid["max_concurrency"]
+    total, need, groups = re.match(
+        r"([\d,]+) blocks / ([\d,]+) that .* by group of layers (.*)", line.formula
+    ).groups()
+    parts = re.findall(r"(?:(\d+) x \()?([\d,]+) = (.*?) \(\d+ (\w+)\)", groups)
+
+    assert sum(int(times or 1) * calculated(number) for times, number, _, _ in parts) == (
+        calculated(need)
+    )
+    assert all(calculated(number) == math.ceil(calculated(made)) for _, number, made, _ in parts)
+    assert round(calculated(total) / calculated(need), 2) == line.amount
+
+
+def test_the_uncertainty_is_the_root_of_squares(hybrid):
+    """With how many logs stand behind each of them."""
+    line = hybrid["uncertainty_bytes"]
+    squares = re.findall(r"([\d,]+)\^2 of [a-zA-Z ]+ \((\d+) logs\)", line.formula)
+
+    assert len(squares) == 4
+    assert math.hypot(*(calculated(size) for size, _ in squares)) == pytest.approx(
+        line.amount, abs=4
+    )
+
+
+def test_the_margin_is_the_least_of_what_is_left(hybrid):
+    line = hybrid["margin_bytes"]
+    clauses = line.formula.removeprefix("the least of ").split("; ")
+    left = [calculated(clause.rpartition(" = ")[0]) for clause in clauses]
+
+    assert len(left) == 3
+    assert min(left) == line.amount
+
+
+def test_expert_buffers_are_in_figures():
+    _, lines = terms(QWEN3_30B, "vllm", "0.19.0", Parallelism(tensor=2))
+    line = next(line for line in lines if line.field == "activation_bytes")
+    size, made = re.search(r"([\d,]+) B of expert buffers \((.*?B)\)", line.formula).groups()
+
+    assert calculated(made) == calculated(size)
+
+
+def test_copied_heads_are_named():
+    """Qwen3-30B has 4 KV heads: over 16 GPUs each has one of them."""
+    _, lines = terms(QWEN3_30B, "vllm", "0.33.0", Parallelism(tensor=16))
+    line = next(line for line in lines if line.field == "weights_bytes.attention")
+
+    assert "1/16 of q_proj, o_proj and 1/4 of k_proj, v_proj" in line.formula
+
+
+def test_a_pool_of_tokens_is_what_states_leave():
+    """SGLang: slots of states first, tokens of what is left."""
+    _, lines = terms(models.model_card(HYBRIDS[-1]).config, "sglang", "0.5.23", Parallelism())
+    found = {line.field: line for line in lines}
+    line = found["kv_cache_tokens"]
+    left, slots, size, width = re.match(
+        r"\(([\d,]+) B - ([\d,]+) state slots, .* x ([\d,]+) B\) / ([\d,]+) B", line.formula
+    ).groups()
+    rest = calculated(left) - calculated(slots) * calculated(size)
+
+    assert rest // calculated(width) == line.amount
+    assert (calculated(slots) - 1) == calculated(left) * 0.9 / 1.9 // calculated(size) - 1
+    assert "state slots / 3 a request" in found["max_concurrency"].formula
