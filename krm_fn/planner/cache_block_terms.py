@@ -34,7 +34,7 @@ def block_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm,
             field="kv_cache_tokens",
             amount=pool.tokens,
             unit="tokens",
-            formula=printed(layout, pool, tokens),
+            formula=printed(layout, pool, tokens, need),
         ),
         MemoryTerm(
             field="max_concurrency",
@@ -102,7 +102,7 @@ def group_pages(blocks: Blocks, group: Group, tokens: int) -> str:
     return f"{count(number)}{made} ({len(group.layers)} {group.spec.kind})"
 
 
-def printed(layout: Held, pool: Pool, tokens: int) -> str:
+def printed(layout: Held, pool: Pool, tokens: int, need: int) -> str:
     """What the version's log calls tokens."""
     rules = layout.question.engine.cache
     groups = len(layout.blocks.groups) if layout.blocks else 1
@@ -110,6 +110,6 @@ def printed(layout: Held, pool: Pool, tokens: int) -> str:
         "blocks": f"{count(pool.blocks)} blocks x {pool.block_size}",
         "groups": f"{count(pool.blocks)} blocks / {groups} groups, rounded down, x "
         f"{pool.block_size}",
-        "capacity": f"{pool.concurrency:.6g} requests x {count(tokens)} tokens, as this version "
-        "prints it",
+        "capacity": f"{count(pool.blocks)} blocks / {count(need)} of one request x "
+        f"{count(tokens)} tokens, as this version prints it",
     }[rules.printed]

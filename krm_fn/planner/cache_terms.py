@@ -126,13 +126,14 @@ def token_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm,
     states = f" - {_slots(slots, cell.state_bytes, rules)}" if cell.state_bytes else ""
     if cap is not None:
         states += f" - {count(cap)} tokens x {count(cell.window_bytes)} B of windows"
+    left = f"{count(pool.terms.available)} B"
+    left = f"({left}{states})" if states else left
     return (
         MemoryTerm(
             field="kv_cache_tokens",
             amount=pool.tokens,
             unit="tokens",
-            formula=f"({count(pool.terms.available)} B{states}) / {width}, in whole pages of "
-            f"{layout.page}",
+            formula=f"{left} / {width}, in whole pages of {layout.page}",
         ),
         MemoryTerm(
             field="max_concurrency",
