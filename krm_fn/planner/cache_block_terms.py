@@ -52,9 +52,9 @@ def block_made(layout: Held, blocks: Blocks, first: int, last: int) -> str:
     Groups take turns in the same memory, so that the widest one decides.
     """
     widest = max(blocks.groups, key=lambda group: group.pages(first, last))
-    inside = [i for i in widest.layers if first <= i < last]
-    sizes = dict(zip(widest.layers, widest.layer_pages, strict=True)) if widest.layer_pages else {}
-    pages = Counter(sizes.get(layer, widest.page_bytes) for layer in inside)
+    sizes = widest.layer_pages or (widest.page_bytes,) * len(widest.layers)
+    pairs = zip(widest.layers, sizes, strict=True)
+    pages = Counter(size for layer, size in pairs if first <= layer < last)
     made = " + ".join(f"{times} layers x {count(size)} B" for size, times in pages.items())
     width = count(widest.pages(first, last))
     groups = f", the widest of {len(blocks.groups)} groups" if len(blocks.groups) > 1 else ""

@@ -108,13 +108,9 @@ def prefill_sizes(most: int) -> int:
 
 
 def fraction_made(question: Question, parallelism: Parallelism, serving: Serving) -> str:
-    """The fraction in figures where the engine works it out itself; "" where it is stated, and
-    where a smaller batch was found to fit after it was.
-    """
+    """The fraction in figures where the engine works it out itself; "" where it is stated."""
     rule, pool = question.engine.free_fraction, question.pool
     if not rule or rule.by_tensor or question.stated.memory_fraction or pool.sharers > 1:
-        return ""
-    if automatic_fraction(question, parallelism, serving) != serving.memory_fraction:
         return ""
     memory = driver_bytes(pool.gpu, pool.gpu_memory_bytes) / MIB
     reserved = reserved_mib(rule, question, parallelism, serving, memory)
@@ -142,6 +138,6 @@ def _kept_made(
     graphs = graphs_mib(rule, question, parallelism, serving, memory)
     text = (
         f"{BASE_MIB} + {tokens:,} tokens x {TOKEN_MIB:g} + {ranks} GPUs / 8 x {RANKS_MIB:,} + "
-        f"{graphs:,g} for CUDA graphs"
+        f"{graphs:,g} for CUDA graphs of up to {serving.max_num_seqs} sequences"
     )
     return f"{text}, at least {FLOOR_MIB:,}" if memory > FLOOR_ABOVE_MIB else text

@@ -17,6 +17,7 @@ from krm_fn.planner.memory_fraction import fraction_made
 from krm_fn.planner.memory_pool import Pool, held
 from krm_fn.planner.memory_term import MemoryTerm, count, logs
 from krm_fn.planner.plan import Parallelism, Question, Serving
+from krm_fn.planner.serving import first_serving
 from krm_fn.planner.terms import WEIGHTS, Terms, matching, overhead, sharing_experts
 from krm_fn.planner.weight_terms import weight_terms
 from krm_fn.units import gib
@@ -57,11 +58,13 @@ def _budget(
     base = f"{count(terms.total)} B"
     if question.engine.memory_basis == "free":
         base = f"({base} - {count(terms.context)} B of context and communicators)"
+    first = first_serving(question, parallelism)
+    own = first.memory_fraction == serving.memory_fraction
+    made = fraction_made(question, parallelism, first) if own else ""
     return MemoryTerm(
         field="budget_bytes",
         amount=terms.budget,
-        formula=f"{base} x {serving.memory_fraction:g} = {count(terms.budget)} B"
-        f"{fraction_made(question, parallelism, serving)}",
+        formula=f"{base} x {serving.memory_fraction:g} = {count(terms.budget)} B{made}",
         source="the engine's memory fraction",
     )
 

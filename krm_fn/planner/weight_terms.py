@@ -31,7 +31,7 @@ class Held:
     """What one GPU holds of a class: `values` = bits of a parameter -> how many of them, `shapes` =
     whole tensor, as a product, -> how often the stage has it, `shares` = part of a tensor -> names
     of those that this GPU has such a part of, `copies` = bytes of a 16-bit copy -> how many,
-    `scaled` = what shares a scale.
+    `scaled` = what shares a scale, `tiles` = bytes that fill up those of an experts' kernel.
     """
 
     parameters: int = 0
@@ -41,6 +41,7 @@ class Held:
     scales: int = 0
     scaled: dict[str, None] = field(default_factory=dict)
     copies: dict[int, int] = field(default_factory=dict)
+    tiles: float = 0.0
     total: int = 0
 
     @property
@@ -122,6 +123,7 @@ def _add(found: dict[str, Held], pairs: Stored, by: Split, itemsize: int) -> Non
             part = round(rows * columns * copies / tensor.parameters, 4)
             held.shares.setdefault(part, {})[_name(tensor)] = None
         parts = part_bytes((tensor, stored), by, itemsize)
+        held.tiles += parts[0] - rows * columns * copies * bits / 8
         held.scales += sum(parts[1:])
         if stored and any(parts[1:]):
             held.scaled[_scaled(stored)] = None
@@ -162,7 +164,10 @@ def formula(held: Held) -> str:
         f"{times} x {count(size)} B of 16-bit copies of kv_b_proj"
         for size, times in held.copies.items()
     ]
-    rest = held.total - held.scales - copied - sum(n * bits / 8 for bits, n in values.items())
+    if round(held.tiles):
+        parts.append(f"{count(round(held.tiles))} B of whole tiles of the kernel of the experts")
+    known = held.scales + copied + round(held.tiles)
+    rest = held.total - known - sum(n * bits / 8 for bits, n in values.items())
     if round(rest):
         parts.append(f"{count(round(rest))} B of padding to whole 2 MiB segments")
     share = _share(held) if held.local else "none"

@@ -273,3 +273,19 @@ def test_models_without_rotary_positions_have_no_table():
     _, lines = terms(config, "vllm", "0.33.0", Parallelism(tensor=2))
 
     assert "weights_bytes.rotary" not in {line.field for line in lines}
+
+
+def test_a_block_has_the_pages_of_all_caches_of_a_layer():
+    """DeepSeek-V3.2: latents and the keys of the indexer have pages of their own sizes."""
+    config = models.model_card("deepseek-ai/DeepSeek-V3.2").config
+    _, lines = terms(config, "vllm", "0.33.0", Parallelism(tensor=8))
+    line = next(line for line in lines if line.field == "kv_cache_blocks.size")
+
+    assert calculated(line.formula.partition(" a page")[0]) == line.amount
+
+
+def test_tiles_of_a_kernel_are_told_apart_from_segments():
+    _, lines = terms(GPT_OSS_20B, "vllm", "0.33.0", Parallelism(tensor=2))
+    line = next(line for line in lines if line.field == "weights_bytes.experts")
+
+    assert "B of whole tiles of the kernel of the experts" in line.formula
