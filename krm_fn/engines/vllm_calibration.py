@@ -30,7 +30,7 @@ _SORTED = replace(
     sampler_copies=9.45,
     expert_workspace=False,
     expert_chunk_tokens=32768,
-    measurements=6,
+    measurements=4,
     source="memory-measured.csv vllm-0113, -0204, -0205, -0208: a sort in the sampler, 0.10-0.16",
 )
 
@@ -134,7 +134,11 @@ NON_TORCH = (
         )
     ),
     Since(until=(0, 11), value=_row(LARGE, 0.07, 0.1, 1, "vllm-0113")),
-    Since(since=(0, 11), until=(0, 17), value=_row(LARGE, 0.13, 0.1, 4, "vllm-0204, -0208, -0211")),
+    Since(
+        since=(0, 11),
+        until=(0, 17),
+        value=_row(LARGE, 0.13, 0.1, 4, "vllm-0204, -0205, -0208, -0211"),
+    ),
     Since(since=(0, 17), value=_row(LARGE, 0.25, 0.1, 20, H100_019)),
     Since(value=_row(Where(min_tensor=2), 0.15, 0.15, 6, "vllm-0135..0138, vllm-0170, -0172")),
     Since(value=_row(Where(min_memory_bytes=35 * GIB), 0.15, 0.15, 0, "between both neighbours")),

@@ -34,7 +34,7 @@ def block_terms(serving: Serving, layout: Held, pool: Pool) -> tuple[MemoryTerm,
             field="kv_cache_tokens",
             amount=pool.tokens,
             unit="tokens",
-            formula=printed(layout, pool, tokens),
+            formula=printed(layout, pool, tokens, need),
         ),
         MemoryTerm(
             field="max_concurrency",
@@ -52,9 +52,9 @@ def block_made(layout: Held, blocks: Blocks, first: int, last: int) -> str:
     Groups take turns in the same memory, so that the widest one decides.
     """
     widest = max(blocks.groups, key=lambda group: group.pages(first, last))
-    inside = [i for i in widest.layers if first <= i < last]
-    sizes = dict(zip(widest.layers, widest.layer_pages, strict=True)) if widest.layer_pages else {}
-    pages = Counter(sizes.get(layer, widest.page_bytes) for layer in inside)
+    sizes = widest.layer_pages or (widest.page_bytes,) * len(widest.layers)
+    pairs = zip(widest.layers, sizes, strict=True)
+    pages = Counter(size for layer, size in pairs if first <= layer < last)
     made = " + ".join(f"{times} layers x {count(size)} B" for size, times in pages.items())
     width = count(widest.pages(first, last))
     groups = f", the widest of {len(blocks.groups)} groups" if len(blocks.groups) > 1 else ""
@@ -102,7 +102,7 @@ def group_pages(blocks: Blocks, group: Group, tokens: int) -> str:
     return f"{count(number)}{made} ({len(group.layers)} {group.spec.kind})"
 
 
-def printed(layout: Held, pool: Pool, tokens: int) -> str:
+def printed(layout: Held, pool: Pool, tokens: int, need: int) -> str:
     """What the version's log calls tokens."""
     rules = layout.question.engine.cache
     groups = len(layout.blocks.groups) if layout.blocks else 1
@@ -110,6 +110,6 @@ def printed(layout: Held, pool: Pool, tokens: int) -> str:
         "blocks": f"{count(pool.blocks)} blocks x {pool.block_size}",
         "groups": f"{count(pool.blocks)} blocks / {groups} groups, rounded down, x "
         f"{pool.block_size}",
-        "capacity": f"{pool.concurrency:.6g} requests x {count(tokens)} tokens, as this version "
-        "prints it",
+        "capacity": f"{count(pool.blocks)} blocks / {count(need)} of one request x "
+        f"{count(tokens)} tokens, as this version prints it",
     }[rules.printed]

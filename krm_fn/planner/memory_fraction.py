@@ -105,3 +105,39 @@ def prefill_sizes(most: int) -> int:
     576..1024 by 64, 1280..4096 by 256, 4608.. by 512 (generate_prefill_cuda_graph_batch_sizes).
     """
     return sum(len(range(low, min(high, most) + 1, step)) for low, high, step in PREFILL_STEPS)
+
+
+def fraction_made(question: Question, parallelism: Parallelism, serving: Serving) -> str:
+    """The fraction in figures where the engine works it out itself; "" where it is stated."""
+    rule, pool = question.engine.free_fraction, question.pool
+    if not rule or rule.by_tensor or question.stated.memory_fraction or pool.sharers > 1:
+        return ""
+    memory = driver_bytes(pool.gpu, pool.gpu_memory_bytes) / MIB
+    reserved = reserved_mib(rule, question, parallelism, serving, memory)
+    factor = encoder_factor(question)
+    made = f"round(({memory:,.0f} - {reserved:,g}) / {memory:,.0f}, 3)"
+    more = f" x {factor:g} beside an encoder" if factor != 1 else ""
+    kept = _kept_made(rule, question, parallelism, serving, memory)
+    return f"; {serving.memory_fraction:g} = {made}{more}, MiB, kept free: {kept} ({rule.source})"
+
+
+def _kept_made(
+    rule: FreeFraction,
+    question: Question,
+    parallelism: Parallelism,
+    serving: Serving,
+    memory: float,
+) -> str:
+    """What is kept free in figures: see reserved_mib."""
+    ranks = parallelism.tensor * parallelism.pipeline
+    if rule.by_memory:
+        _, base, per_rank = next(row for row in rule.by_memory if memory < row[0])
+        spare = f" + {rule.attention_data_mib:g}" if parallelism.attention_data > 1 else ""
+        return f"{base:g} + {ranks} GPUs x {per_rank:g}{spare}"
+    tokens = max(serving.max_num_batched_tokens, LEAST_TOKENS)
+    graphs = graphs_mib(rule, question, parallelism, serving, memory)
+    text = (
+        f"{BASE_MIB} + {tokens:,} tokens x {TOKEN_MIB:g} + {ranks} GPUs / 8 x {RANKS_MIB:,} + "
+        f"{graphs:,g} for CUDA graphs of up to {serving.max_num_seqs} sequences"
+    )
+    return f"{text}, at least {FLOOR_MIB:,}" if memory > FLOOR_ABOVE_MIB else text

@@ -19,7 +19,7 @@ class Pool:
 
     `concurrency` as printed, `usable` without the null block; `spare_bytes` = what one request of
     the full context leaves. `rehearsal_bytes` = what is left on the GPU while graphs are rehearsed
-    (None = they are not) with blocks of `block_bytes`.
+    (None = they are not) with blocks of `block_bytes`. `token_bytes` = of a pool of tokens, each.
     """
 
     terms: Terms
@@ -31,6 +31,7 @@ class Pool:
     spare_bytes: int
     block_size: int
     block_bytes: int = 0
+    token_bytes: int = 0
     rehearsal_bytes: int | None = None
 
     @property
@@ -80,6 +81,7 @@ class Held:
             kv_bytes=pool.kv_bytes if terms.available > 0 else terms.available,
             spare_bytes=int(each * (held - 1)),
             block_size=self.page,
+            token_bytes=pool.cell_bytes,
         )
 
 

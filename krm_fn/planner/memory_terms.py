@@ -13,9 +13,11 @@ from krm_fn.planner.cache_terms import cache_terms
 from krm_fn.planner.drafts import draft_terms
 from krm_fn.planner.limits import Activation, Graphs
 from krm_fn.planner.loading import encoder_term
+from krm_fn.planner.memory_fraction import fraction_made
 from krm_fn.planner.memory_pool import Pool, held
 from krm_fn.planner.memory_term import MemoryTerm, count, logs
 from krm_fn.planner.plan import Parallelism, Question, Serving
+from krm_fn.planner.serving import first_serving
 from krm_fn.planner.terms import WEIGHTS, Terms, matching, overhead, sharing_experts
 from krm_fn.planner.weight_terms import weight_terms
 from krm_fn.units import gib
@@ -34,7 +36,7 @@ def memory_terms(
     rule = matching(question.engine.activation, question, parallelism)
     graphs = matching(question.engine.graphs, question, parallelism)
     return (
-        _budget(question, serving, terms),
+        _budget(question, parallelism, serving, terms),
         _weights(terms),
         *weight_terms(question, parallelism, serving, terms),
         *encoder_term(question),
@@ -46,18 +48,23 @@ def memory_terms(
         *cache_terms(question, serving, layout, pool),
         _measured("context_bytes", question, parallelism, charged=False),
         _uncertainty(terms),
-        _margin(pools),
+        _margin(pools, serving.max_model_len),
     )
 
 
-def _budget(question: Question, serving: Serving, terms: Terms) -> MemoryTerm:
+def _budget(
+    question: Question, parallelism: Parallelism, serving: Serving, terms: Terms
+) -> MemoryTerm:
     base = f"{count(terms.total)} B"
     if question.engine.memory_basis == "free":
         base = f"({base} - {count(terms.context)} B of context and communicators)"
+    first = first_serving(question, parallelism)
+    own = first.memory_fraction == serving.memory_fraction
+    made = fraction_made(question, parallelism, first) if own else ""
     return MemoryTerm(
         field="budget_bytes",
         amount=terms.budget,
-        formula=f"{base} x {serving.memory_fraction:g} = {count(terms.budget)} B",
+        formula=f"{base} x {serving.memory_fraction:g} = {count(terms.budget)} B{made}",
         source="the engine's memory fraction",
     )
 
@@ -158,7 +165,7 @@ def _uncertainty(terms: Terms) -> MemoryTerm:
     )
 
 
-def _margin(pools: tuple[Pool, ...]) -> MemoryTerm:
+def _margin(pools: tuple[Pool, ...], tokens: int) -> MemoryTerm:
     """The least of what is left, with all candidates."""
     outside = min(pool.terms.headroom for pool in pools)
     inside = min(pool.spare_bytes for pool in pools)
@@ -166,8 +173,8 @@ def _margin(pools: tuple[Pool, ...]) -> MemoryTerm:
         field="margin_bytes",
         amount=min(pool.margin_bytes for pool in pools),
         formula=f"the least of {_outside(pools)} = {gib(outside)} left on the GPU outside the "
-        f"budget; {_spare(pools)}{gib(inside)} of KV cache beyond one request of the full context"
-        f"{_rehearsed(pools)}",
+        f"budget; {_spare(pools, tokens)}{gib(inside)} of KV cache beyond one request of the full "
+        f"context{_rehearsed(pools)}",
         source="planner/memory_pool.py",
     )
 
@@ -184,9 +191,12 @@ def _outside(pools: tuple[Pool, ...]) -> str:
     return " - ".join((*parts, *(f"{count(size)}{what}" for size, what in rest if size)))
 
 
-def _spare(pools: tuple[Pool, ...]) -> str:
-    """(blocks - the null block - those of one request) x bytes of a block."""
+def _spare(pools: tuple[Pool, ...], tokens: int) -> str:
+    """(blocks - the null block - those of one request) x bytes of a block; or requests x tokens."""
     pool = min(pools, key=lambda pool: pool.spare_bytes)
+    if pool.token_bytes:
+        held = f"({pool.concurrency:.7g} requests - 1)"
+        return f"{held} x {count(tokens)} tokens x {count(pool.token_bytes)} B = "
     if not pool.block_bytes or not pool.concurrency:
         return ""
     need = round(pool.blocks / pool.concurrency)

@@ -42,7 +42,7 @@ class Fitted:
 
 def fitted(question: Question, layout: Parallelism) -> Fitted:
     """The settings for one layout. Infeasible layouts get settings too; their memory says no."""
-    serving = _first(question, layout)
+    serving = first_serving(question, layout)
     serving = replace(serving, max_model_len=_context(question, layout, serving))
     full = replace(serving, max_num_seqs=_batch(question, layout, serving))
     serving = with_margin(question, layout, full, least_context(question), CONTEXT_STEP)
@@ -57,7 +57,7 @@ def least_context(question: Question) -> int:
     return min(need, question.shape.max_position_embeddings)
 
 
-def _first(question: Question, layout: Parallelism) -> Serving:
+def first_serving(question: Question, layout: Parallelism) -> Serving:
     """Everything but context and batch, which need the memory left by the rest."""
     stated = question.stated
     least = least_context(question)

@@ -30,7 +30,8 @@ SHAPE = "tensor shapes of the architecture, planner/tensors.py"
 class Held:
     """What one GPU holds of a class: `values` = bits of a parameter -> how many of them, `shapes` =
     whole tensor, as a product, -> how often the stage has it, `shares` = part of a tensor -> names
-    of those that this GPU has such a part of.
+    of those that this GPU has such a part of, `copies` = bytes of a 16-bit copy -> how many,
+    `scaled` = what shares a scale, `tiles` = bytes that fill up those of an experts' kernel.
     """
 
     parameters: int = 0
@@ -38,6 +39,9 @@ class Held:
     values: dict[float, int] = field(default_factory=dict)
     shares: dict[float, dict[str, None]] = field(default_factory=dict)
     scales: int = 0
+    scaled: dict[str, None] = field(default_factory=dict)
+    copies: dict[int, int] = field(default_factory=dict)
+    tiles: float = 0.0
     total: int = 0
 
     @property
@@ -64,7 +68,8 @@ def weight_terms(
         why = f"what the files ({known}) hold beside these tensors, dealt out in proportion"
         lines.append(MemoryTerm(field="weights_bytes.files", amount=files, formula=why))
     factor = rotary_factor(question.engine, shape.architecture)
-    return (*lines, rotary(shape, factor, loaded_itemsize(shape.dtype, serving.dtype)))
+    table = rotary(shape, factor, loaded_itemsize(shape.dtype, serving.dtype))
+    return (*lines, *((table,) if table.amount else ()))
 
 
 def rotary(shape: ModelShape, factor: int, itemsize: int) -> MemoryTerm:
@@ -118,8 +123,14 @@ def _add(found: dict[str, Held], pairs: Stored, by: Split, itemsize: int) -> Non
             part = round(rows * columns * copies / tensor.parameters, 4)
             held.shares.setdefault(part, {})[_name(tensor)] = None
         parts = part_bytes((tensor, stored), by, itemsize)
+        held.tiles += parts[0] - rows * columns * copies * bits / 8
         held.scales += sum(parts[1:])
-        held.total += absorbed_bytes(((tensor, stored),), by)
+        if stored and any(parts[1:]):
+            held.scaled[_scaled(stored)] = None
+        copy = absorbed_bytes(((tensor, stored),), by)
+        if copy:
+            held.copies[copy] = held.copies.get(copy, 0) + 1
+            held.total += copy
         for part, size in enumerate(parts):
             sizes[tensor.cls, parameter(tensor.name), part] += size
     for (cls, _, _), size in sizes.items():
@@ -130,15 +141,35 @@ def _bits(tensor: Tensor, stored: Quantization | None, itemsize: int) -> float:
     return stored.bits if stored and stored.bits < 16 else 8 * (tensor.itemsize or itemsize)
 
 
+def _scaled(stored: Quantization) -> str:
+    """`4 B per 128 x 128`: of which values of a matrix share a scale; see storage.parts."""
+    per = "row"
+    if stored.block:
+        per = f"{stored.block[0]} x {stored.block[1]}"
+    elif stored.group_size:
+        per = f"{stored.group_size} of a row"
+    zeros = f" and {stored.bits:g} bits of zero point" if stored.zero_points else ""
+    order = " and 4 B per column" if stored.desc_act else ""
+    return f"{stored.scale_bytes:g} B{zeros} per {per}{order}"
+
+
 def formula(held: Held) -> str:
     """`2 x (q_proj 16 x 32) = 1,024 parameters, of which this GPU holds 1/2: 512 x 2 B = ...`."""
     values = {bits: number for bits, number in held.values.items() if number}
     parts = [f"{count(number)} x {bits / 8:g} B" for bits, number in values.items()]
     if held.scales:
-        parts.append(f"{count(held.scales)} B of scales")
-    rest = held.total - held.scales - sum(number * bits / 8 for bits, number in values.items())
+        parts.append(f"{count(held.scales)} B of scales ({' or '.join(held.scaled)})")
+    copied = sum(size * times for size, times in held.copies.items())
+    parts += [
+        f"{times} x {count(size)} B of 16-bit copies of kv_b_proj"
+        for size, times in held.copies.items()
+    ]
+    if round(held.tiles):
+        parts.append(f"{count(round(held.tiles))} B of whole tiles of the kernel of the experts")
+    known = held.scales + copied + round(held.tiles)
+    rest = held.total - known - sum(n * bits / 8 for bits, n in values.items())
     if round(rest):
-        parts.append(f"{count(round(rest))} B of padding and 16-bit copies")
+        parts.append(f"{count(round(rest))} B of padding to whole 2 MiB segments")
     share = _share(held) if held.local else "none"
     return (
         f"{' + '.join(shapes(held))} = {count(held.parameters)} parameters, of which this GPU "

@@ -7,7 +7,7 @@ import pytest
 from memory_cases import DEEPSEEK_R1, GEMMA_3_12B, GPT_OSS_20B, QWEN3_30B, QWEN35_27B, question
 
 from krm_fn.catalog import models
-from krm_fn.planner import memory
+from krm_fn.planner import memory, serving
 from krm_fn.planner.memory_terms import memory_terms
 from krm_fn.planner.plan import Parallelism, Serving
 
@@ -33,7 +33,7 @@ def calculated(text):
 
 def worked_out(text):
     """`1,024 x 2 B + 3 B of scales` -> 2051."""
-    parts = re.sub(r"B(?: of [a-z0-9 -]+)?", "", text.replace(",", "")).split("+")
+    parts = re.sub(r"B(?: of [a-zA-Z0-9_ ()-]+)?", "", text.replace(",", "")).split("+")
     return sum(_product(part) for part in parts)
 
 
@@ -229,3 +229,63 @@ def test_a_pool_of_tokens_is_what_states_leave():
     assert rest // calculated(width) == line.amount
     assert (calculated(slots) - 1) == calculated(left) * 0.9 / 1.9 // calculated(size) - 1
     assert "state slots / 3 a request" in found["max_concurrency"].formula
+
+
+@pytest.mark.parametrize("version", ["0.4.9", "0.5.5", "0.5.23"])
+def test_the_fraction_of_an_engine_is_in_figures(version):
+    """SGLang: what it keeps free, and the share that is left."""
+    asked = question(QWEN3_30B, "sglang", version)
+    layout = Parallelism(tensor=2)
+    found = serving.fitted(asked, layout).serving
+    line = memory_terms(asked, layout, found)[0].formula
+    total, kept, parts = re.search(
+        r"\(\(([\d,]+) - ([\d,.]+)\) .*kept free: (.*) \(", line
+    ).groups()
+    least = calculated(parts.partition(" for CUDA")[0].partition(", at least")[0])
+
+    assert least == pytest.approx(calculated(kept), rel=1e-4)
+    assert round(1 - calculated(kept) / calculated(total), 3) == found.memory_fraction
+
+
+def test_a_pool_of_tokens_keeps_what_one_request_leaves():
+    _, lines = terms(QWEN3_30B, "sglang", "0.5.23", Parallelism(tensor=2))
+    line = next(line for line in lines if line.field == "margin_bytes")
+    held, tokens, size, left = re.search(
+        r"\(([\d.]+) requests - 1\) x ([\d,]+) tokens x ([\d,]+) B = ([\d.]+) GiB", line.formula
+    ).groups()
+    spare = (float(held) - 1) * calculated(tokens) * calculated(size)
+
+    assert round(spare / 2**30, 1) == float(left)
+
+
+def test_copies_of_quantised_latents_are_in_figures():
+    """DeepSeek-V3 on 8 GPUs: 16 heads of 256 x 512 values, 2 bytes each, in each layer."""
+    config = models.model_card("deepseek-ai/DeepSeek-V3").config
+    _, lines = terms(config, "vllm", "0.33.0", Parallelism(tensor=8))
+    line = next(line for line in lines if line.field == "weights_bytes.mla")
+
+    assert f"61 x {16 * 256 * 512 * 2:,} B of 16-bit copies of kv_b_proj" in line.formula
+    assert "B of scales (4 B per 128 x 128)" in line.formula
+
+
+def test_models_without_rotary_positions_have_no_table():
+    config = models.model_card("ai21labs/AI21-Jamba-Mini-1.6").config
+    _, lines = terms(config, "vllm", "0.33.0", Parallelism(tensor=2))
+
+    assert "weights_bytes.rotary" not in {line.field for line in lines}
+
+
+def test_a_block_has_the_pages_of_all_caches_of_a_layer():
+    """DeepSeek-V3.2: latents and the keys of the indexer have pages of their own sizes."""
+    config = models.model_card("deepseek-ai/DeepSeek-V3.2").config
+    _, lines = terms(config, "vllm", "0.33.0", Parallelism(tensor=8))
+    line = next(line for line in lines if line.field == "kv_cache_blocks.size")
+
+    assert calculated(line.formula.partition(" a page")[0]) == line.amount
+
+
+def test_tiles_of_a_kernel_are_told_apart_from_segments():
+    _, lines = terms(GPT_OSS_20B, "vllm", "0.33.0", Parallelism(tensor=2))
+    line = next(line for line in lines if line.field == "weights_bytes.experts")
+
+    assert "B of whole tiles of the kernel of the experts" in line.formula
